@@ -1,0 +1,65 @@
+"""No figure in the README is typed by hand: every table is what its benchmark recorded."""
+
+import importlib
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from hw_model.errors import DataError
+
+TABLES = {"parity", "cost", "accuracy", "search", "speed", "startup"}
+
+
+@pytest.fixture
+def readme_tables(root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script that draws the tables, imported as when it is run."""
+    monkeypatch.syspath_prepend(str(root / "benchmarks"))
+    return importlib.import_module("readme_tables")
+
+
+def test_the_readme_shows_every_table(root: Path) -> None:
+    text = (root / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"<!-- table:([\w-]+) -->", text)) == TABLES
+    assert text.count("<!-- /table -->") == len(TABLES)
+
+
+def test_every_table_is_what_its_benchmark_recorded(root: Path, readme_tables: ModuleType) -> None:
+    text = (root / "README.md").read_text(encoding="utf-8")
+    assert readme_tables.rewrite(text) == text
+
+
+def test_a_changed_figure_is_seen(root: Path, readme_tables: ModuleType) -> None:
+    text = (root / "README.md").read_text(encoding="utf-8")
+    tampered = re.sub(r"(<!-- table:startup -->.*?\| )(\d+)( \|)", r"\g<1>1\2\3", text, flags=re.S)
+    assert tampered != text
+    assert readme_tables.rewrite(tampered) == text
+
+
+def test_a_table_nobody_measured_is_named(readme_tables: ModuleType) -> None:
+    with pytest.raises(DataError, match="results/unheard-of.json"):
+        readme_tables.rewrite("<!-- table:unheard-of -->\n<!-- /table -->")
+
+
+def test_cells_are_formatted_by_their_column(readme_tables: ModuleType) -> None:
+    drawn = readme_tables.table(
+        {
+            "command": "run",
+            "machine": "this",
+            "columns": [
+                {"key": "model", "heading": "Model", "format": ""},
+                {"key": "params", "heading": "Parameters", "format": ","},
+            ],
+            "rows": [{"model": "a|b", "params": 1234567}, {"model": "c", "params": None}],
+            "notes": ["Once."],
+        }
+    )
+    assert drawn.splitlines() == [
+        "| Model | Parameters |",
+        "| --- | ---: |",
+        r"| a\|b | 1,234,567 |",
+        "| c | – |",
+        "",
+        "Once. From `run` on this.",
+    ]
