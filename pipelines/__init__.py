@@ -1,0 +1,1 @@
+"""Data, training, quantization, export, search and the command line, built on the model zoo."""

@@ -1,0 +1,19 @@
+"""Labelled images from anywhere, as deterministic batches of NumPy arrays."""
+
+from pipelines.data.augment import Augmentation
+from pipelines.data.batches import Batches, as_keras
+from pipelines.data.dataset import ArraySplit, ImageDataset, Split, SubSplit, subset
+from pipelines.data.sources import load_dataset, source_names
+
+__all__ = [
+    "ArraySplit",
+    "Augmentation",
+    "Batches",
+    "ImageDataset",
+    "Split",
+    "SubSplit",
+    "as_keras",
+    "load_dataset",
+    "source_names",
+    "subset",
+]

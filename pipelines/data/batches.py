@@ -1,0 +1,125 @@
+"""Batches for training and evaluation: a pure function of (seed, epoch, batch index)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hw_model.errors import UsageError
+from pipelines.data import augment
+from pipelines.data.augment import Augmentation
+from pipelines.data.dataset import Images, Split
+from pipelines.data.resize import resize, to_channels
+
+Floats = npt.NDArray[np.float32]
+Preprocess = Callable[[Images], Any]
+
+# Salts keep the order of the epoch and the changes of a batch independent of each other.
+_ORDER, _CHANGES = 0x0D, 0xC4
+
+
+class Batches:
+    """The batches of one split, indexable; `epoch` selects which epoch's order and changes they have."""
+
+    def __init__(
+        self,
+        split: Split,
+        *,
+        batch_size: int,
+        num_classes: int,
+        preprocessing: Preprocess,
+        input_shape: tuple[int, int, int] | None = None,
+        augmentation: Augmentation | None = None,
+        training: bool = False,
+        seed: int = 0,
+    ) -> None:
+        if batch_size < 1:
+            raise UsageError(f"batch_size must be at least 1. Received: {batch_size}")
+        self.split = split
+        self.batch_size = min(batch_size, len(split))
+        self.num_classes = num_classes
+        self.preprocessing = preprocessing
+        self.input_shape = input_shape or split.image_shape
+        self.augmentation = (augmentation or Augmentation()) if training else Augmentation()
+        self.training = training
+        self.seed = seed
+        self.epoch = 0
+        self._order: tuple[int, npt.NDArray[np.int64]] | None = None
+
+    def __len__(self) -> int:
+        # Training drops the incomplete last batch: batch norm and compiled steps like one shape, and
+        # another shuffle brings the dropped images back next epoch.
+        count = len(self.split)
+        return count // self.batch_size if self.training else -(-count // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Floats, Floats]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        chosen = self.indices(index)
+        rng = np.random.default_rng([self.seed, self.epoch, index, _CHANGES])
+        images = self._changed(self.split.read(chosen), rng)
+        images = to_channels(images, self.input_shape[2])
+        targets = np.zeros((len(chosen), self.num_classes), dtype=np.float32)
+        targets[np.arange(len(chosen)), self.split.labels[chosen]] = 1.0
+        inputs = np.asarray(self.preprocessing(images), dtype=np.float32)
+        if self.augmentation.mixup_alpha > 0:
+            inputs, targets = augment.mixup(inputs, targets, rng, self.augmentation.mixup_alpha)
+        return inputs, targets
+
+    def indices(self, index: int) -> npt.NDArray[np.int64]:
+        """Which images of the split batch `index` of the current epoch holds."""
+        order = self._epoch_order() if self.training else np.arange(len(self.split))
+        return order[index * self.batch_size : (index + 1) * self.batch_size]
+
+    def _epoch_order(self) -> npt.NDArray[np.int64]:
+        epoch = self.epoch
+        if self._order is None or self._order[0] != epoch:
+            rng = np.random.default_rng([self.seed, epoch, _ORDER])
+            self._order = (epoch, rng.permutation(len(self.split)))
+        return self._order[1]
+
+    def _changed(self, images: Images, rng: np.random.Generator) -> Images:
+        """Augmented (in training) and brought to the model's height and width."""
+        settings = self.augmentation
+        size = self.input_shape[:2]
+        if settings.crop_area is not None:
+            count, height, width, _ = images.shape
+            boxes = augment.crop_boxes(
+                count, height, width, rng, settings.crop_area, settings.crop_aspect
+            )
+            images = resize(images, size, boxes)
+        else:
+            images = resize(images, size)
+        if settings.flip:
+            images = augment.flip(images, rng)
+        if settings.shift_pixels:
+            images = augment.shift(images, rng, settings.shift_pixels)
+        if settings.cutout_pixels:
+            images = augment.cutout(
+                images,
+                rng,
+                settings.cutout_pixels,
+                settings.cutout_probability,
+                settings.cutout_value,
+            )
+        return images
+
+
+def as_keras(batches: Batches) -> Any:
+    """`batches` as a `keras.utils.PyDataset`, which `fit` and `predict` take on every backend."""
+    import keras
+
+    class Sequence(keras.utils.PyDataset):  # type: ignore[misc]
+        """One thread, no multiprocessing: the changes are vectorised and cost far less than a step."""
+
+        def __init__(self) -> None:
+            super().__init__(workers=1, use_multiprocessing=False)
+
+        def __len__(self) -> int:
+            return len(batches)
+
+        def __getitem__(self, index: int) -> tuple[Floats, Floats]:
+            return batches[index]
+
+    return Sequence()

@@ -1,0 +1,72 @@
+"""One function that turns a name or a path into an `ImageDataset`."""
+
+import os
+from pathlib import Path
+
+from hw_model.errors import DataError, UnknownNameError
+from pipelines.data.dataset import ArraySplit, ImageDataset
+from pipelines.data.embedded import FASHION_CLASSES, load_embedded
+from pipelines.data.embedded import NAMES as EMBEDDED_NAMES
+from pipelines.data.idx import read_idx
+
+# Where the Debian package `dataset-fashion-mnist` puts its files.
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+
+_FULL_FASHION = "fashion_mnist"
+
+
+def source_names() -> list[str]:
+    """The names `load_dataset` knows without a path or a prefix."""
+    return sorted([*EMBEDDED_NAMES, "embedded", _FULL_FASHION])
+
+
+def load_dataset(
+    source: str | Path = "embedded",
+    *,
+    download: bool = False,
+    image_size: tuple[int, int] | None = None,
+) -> ImageDataset:
+    """The data set at `source`: a name of `source_names()`, `tfds:NAME`, or a folder.
+
+    A folder is a prepared tfds builder or holds one folder of images per class, below `train` and
+    `test` or directly (then one image in five is held out by a hash of its bytes). `image_size`
+    (height, width) is what images of a folder or of tfds are resized to when they differ in size.
+    Nothing is downloaded unless `download` says so.
+
+    Raises:
+        UnknownNameError: neither a known name nor an existing folder.
+        DataError: the data is missing, damaged, empty or has one class only.
+    """
+    name = os.fspath(source)
+    if name == "embedded":
+        return load_embedded("fashion_mnist_small")
+    if name in EMBEDDED_NAMES:
+        return load_embedded(name)
+    if name == _FULL_FASHION:
+        return _full_fashion_mnist(download=download)
+    raise UnknownNameError("data set", name, source_names())
+
+
+def _full_fashion_mnist(*, download: bool) -> ImageDataset:
+    if DEBIAN_FASHION_MNIST.is_dir():
+        return idx_fashion_mnist(DEBIAN_FASHION_MNIST)
+    raise DataError(
+        "The full Fashion-MNIST is not on this machine. Load it with download=True (--download) "
+        "through tfds, or run: apt install dataset-fashion-mnist"
+    )
+
+
+def idx_fashion_mnist(folder: Path) -> ImageDataset:
+    """Fashion-MNIST from the four IDX files it is published as."""
+    splits = {}
+    for name, prefix in (("train", "train"), ("test", "t10k")):
+        images = read_idx(folder / f"{prefix}-images-idx3-ubyte.gz")
+        labels = read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz")
+        splits[name] = ArraySplit(images, labels)
+    return ImageDataset(
+        name=_FULL_FASHION,
+        class_names=FASHION_CLASSES,
+        splits=splits,
+        source=str(folder),
+        licence="MIT",
+    )

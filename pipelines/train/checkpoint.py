@@ -1,0 +1,79 @@
+"""Checkpoints of a training run: everything an exact continuation needs, in one atomic file."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hw_model.errors import DataError
+from hw_model.files import atomic_path
+
+FILE_NAME = "checkpoint.npz"
+_META = "meta"
+
+
+def model_state(model: Any) -> list[Any]:
+    """The model's variables that outlive an epoch: weights, statistics and dropout seeds."""
+    metrics = {id(variable) for variable in model.metrics_variables}
+    return [variable for variable in model.variables if id(variable) not in metrics]
+
+
+def seed_state(model: Any) -> list[Any]:
+    """The variables that drive the model's random layers."""
+    weights = {id(variable) for variable in model.weights}
+    return [variable for variable in model_state(model) if id(variable) not in weights]
+
+
+def save(path: Path, model: Any, optimizer: Any, meta: dict[str, Any]) -> None:
+    """Writes weights, optimizer (with its averages) and `meta`; the old file stays until this is whole."""
+    from keras import ops
+
+    arrays = {}
+    for prefix, variables in _groups(model, optimizer):
+        for index, variable in enumerate(variables):
+            arrays[f"{prefix}{index}"] = np.asarray(ops.convert_to_numpy(variable.value))
+    described = {**meta, "layout": _layout(model, optimizer)}
+    arrays[_META] = np.frombuffer(json.dumps(described).encode(), dtype=np.uint8)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """What `save` was given as `meta`."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            meta: dict[str, Any] = json.loads(arrays[_META].tobytes())
+            return meta
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"Checkpoint {path} is damaged ({error}). Delete it to start that run again."
+        ) from error
+
+
+def restore(path: Path, model: Any, optimizer: Any) -> None:
+    """Puts a saved state back into a model and its built optimizer."""
+    meta = read_meta(path)
+    if meta["layout"] != _layout(model, optimizer):
+        raise DataError(
+            f"Checkpoint {path} belongs to another model or optimizer: its variables differ in "
+            "number or shape. Choose another run folder."
+        )
+    with np.load(path, allow_pickle=False) as arrays:
+        for prefix, variables in _groups(model, optimizer):
+            for index, variable in enumerate(variables):
+                variable.assign(arrays[f"{prefix}{index}"])
+
+
+def _groups(model: Any, optimizer: Any) -> list[tuple[str, list[Any]]]:
+    # A learning rate that is a plain number is a variable of the optimizer too.
+    return [("model/", model_state(model)), ("optimizer/", list(optimizer.variables))]
+
+
+def _layout(model: Any, optimizer: Any) -> list[list[Any]]:
+    return [
+        [prefix, list(variable.shape)]
+        for prefix, variables in _groups(model, optimizer)
+        for variable in variables
+    ]

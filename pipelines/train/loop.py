@@ -1,0 +1,328 @@
+"""Trains a Keras classifier by a recipe, with a checkpoint every epoch and exact continuation."""
+
+import dataclasses
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hw_model.errors import EdgeZooError, UsageError
+from hw_model.files import atomic_path, write_json, write_text
+from pipelines.data.batches import Batches, Preprocess, as_keras
+from pipelines.data.dataset import ImageDataset, subset
+from pipelines.train import checkpoint
+from pipelines.train.evaluate import evaluate, input_shape_of, is_probabilities
+from pipelines.train.freeze import apply_stage
+from pipelines.train.optimizer import exclude_from_decay, keras_schedule, make_optimizer
+from pipelines.train.recipe import Recipe, Stage, load_recipe, recipe_id
+
+FINAL_WEIGHTS = "final.weights.h5"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainResult:
+    """What a finished run reached; `metrics` are those of the final (averaged) weights on the test split."""
+
+    recipe: str
+    recipe_id: str
+    dataset: str
+    seed: int
+    metrics: dict[str, float]
+    history: tuple[dict[str, float], ...]
+    epochs: int
+    wall_seconds: float
+    images_per_second: float
+    run_dir: str
+    weights: str
+
+
+@dataclass(kw_only=True, slots=True)
+class _Run:
+    """One call of `train`, and how far it is."""
+
+    model: Any
+    dataset: ImageDataset
+    recipe: Recipe
+    preprocessing: Preprocess
+    run_dir: Path
+    seed: int
+    verbose: int
+    history: list[dict[str, float]] = field(default_factory=list)
+    earlier_seconds: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.run_dir / checkpoint.FILE_NAME
+
+    @property
+    def seconds(self) -> float:
+        return self.earlier_seconds + time.monotonic() - self.started
+
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must share with the run that continues it."""
+        return {
+            "recipe_id": recipe_id(self.recipe),
+            "seed": self.seed,
+            "dataset": self.dataset.name,
+        }
+
+
+def train(
+    model: Any,
+    dataset: ImageDataset,
+    recipe: Recipe | str | Path,
+    *,
+    run_dir: str | Path,
+    preprocessing: Preprocess,
+    resume: bool = False,
+    seed: int = 0,
+    verbose: int | None = None,
+) -> TrainResult:
+    """Trains `model` in place and leaves the averaged weights in it and in `run_dir`.
+
+    `preprocessing` turns uint8 (N, H, W, C) into the float32 the model takes. With `resume` the run
+    in `run_dir` continues after its last whole epoch, to the weights an uninterrupted run gives.
+
+    Raises:
+        UsageError: model and data do not fit, or `run_dir` holds another run.
+        EdgeZooError: the loss is no longer finite.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    if verbose is None:
+        verbose = 1 if sys.stdout.isatty() else 2
+    run = _Run(
+        model=model,
+        dataset=dataset,
+        recipe=recipe,
+        preprocessing=preprocessing,
+        run_dir=Path(run_dir),
+        seed=seed,
+        verbose=verbose,
+    )
+    from_logits = _check_fit(run)
+    start = _find_start(run, resume=resume)
+    _seed_model(model, seed)
+    with _l2(model, recipe.optimizer.l2):
+        first_epoch = 0
+        for index, stage in enumerate(recipe.plan):
+            last_epoch = first_epoch + stage.epochs
+            if start is None or start < last_epoch or index == len(recipe.plan) - 1:
+                _run_stage(run, stage, first_epoch, start, from_logits)
+            first_epoch = last_epoch
+    return _finish(run)
+
+
+def _check_fit(run: _Run) -> bool:
+    """Whether the model's outputs are logits; refuses a model that does not fit the data."""
+    from keras import ops
+
+    shape = run.model.output_shape
+    if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] != run.dataset.num_classes:
+        raise UsageError(
+            f"Data set {run.dataset.name!r} has {run.dataset.num_classes} classes but the model's "
+            f"output shape is {shape}; build it with num_classes={run.dataset.num_classes}."
+        )
+    batches = _batches(run, training=False, batch_size=2)
+    scores = np.asarray(ops.convert_to_numpy(run.model(batches[0][0], training=False)))
+    return not is_probabilities(scores)
+
+
+def _batches(run: _Run, *, training: bool, batch_size: int) -> Batches:
+    return Batches(
+        run.dataset.train,
+        batch_size=batch_size,
+        num_classes=run.dataset.num_classes,
+        preprocessing=run.preprocessing,
+        input_shape=input_shape_of(run.model, run.dataset.train),
+        augmentation=run.recipe.augmentation,
+        training=training,
+        seed=run.seed,
+    )
+
+
+def _find_start(run: _Run, *, resume: bool) -> int | None:
+    """How many epochs are done, or None for a fresh start."""
+    if not run.checkpoint.exists():
+        return None
+    if not resume:
+        raise UsageError(
+            f"{run.run_dir} already holds a training run. Continue it with resume=True (--resume) "
+            "or choose another folder."
+        )
+    meta = checkpoint.read_meta(run.checkpoint)
+    for name, wanted in run.identity().items():
+        if meta[name] != wanted:
+            raise UsageError(
+                f"The run in {run.run_dir} has {name} {meta[name]!r}, this one {wanted!r}; use the "
+                "same settings to resume, or another folder."
+            )
+    run.history = meta["history"]
+    run.earlier_seconds = meta["seconds"]
+    return int(meta["epoch"])
+
+
+def _seed_model(model: Any, seed: int) -> None:
+    """Gives dropout layers a state that depends on nothing but `seed` and their order."""
+    for index, variable in enumerate(checkpoint.seed_state(model)):
+        variable.assign(np.array([seed, index]).astype(variable.dtype))
+
+
+@contextmanager
+def _l2(model: Any, strength: float) -> Iterator[None]:
+    """Adds strength * sum(w^2) to the loss for all but normalisation parameters, inside the block."""
+    import keras
+
+    if strength == 0:
+        yield
+        return
+    variables = [v for v in model.trainable_variables if v.name not in ("gamma", "beta")]
+    before = [variable.regularizer for variable in variables]
+    for variable in variables:
+        variable.regularizer = keras.regularizers.L2(strength)
+    try:
+        yield
+    finally:
+        for variable, regularizer in zip(variables, before, strict=True):
+            variable.regularizer = regularizer
+
+
+def _run_stage(
+    run: _Run, stage: Stage, first_epoch: int, start: int | None, from_logits: bool
+) -> None:
+    """Trains one stage from `start` (epochs done over the whole run) or from its beginning."""
+    import keras
+
+    batches = _batches(run, training=True, batch_size=run.recipe.batch_size)
+    settings = run.recipe.optimizer
+    with apply_stage(run.model, stage):
+        schedule = keras_schedule(
+            peak=stage.learning_rate or settings.learning_rate,
+            schedule=run.recipe.schedule,
+            steps_per_epoch=len(batches),
+            total_steps=len(batches) * stage.epochs,
+        )
+        optimizer = make_optimizer(settings, schedule, run.recipe.average)
+        exclude_from_decay(optimizer, run.model.trainable_variables)
+        run.model.compile(
+            optimizer=optimizer,
+            loss=keras.losses.CategoricalCrossentropy(
+                from_logits=from_logits, label_smoothing=run.recipe.label_smoothing
+            ),
+            metrics=[keras.metrics.CategoricalAccuracy(name="top1")],
+            # XLA slows this down 2-5 times on a CPU under TensorFlow; JAX has nothing else.
+            jit_compile="auto" if keras.backend.backend() == "jax" else False,
+        )
+        optimizer.build(run.model.trainable_variables)
+        done = first_epoch
+        if start is not None and start > first_epoch:
+            checkpoint.restore(run.checkpoint, run.model, optimizer)
+            done = start
+        last_epoch = first_epoch + stage.epochs
+        if done < last_epoch:
+            # Keras puts the averaged weights into the model when fit ends.
+            run.model.fit(
+                as_keras(batches),
+                initial_epoch=done,
+                epochs=last_epoch,
+                callbacks=_callbacks(run, batches),
+                verbose=run.verbose,
+            )
+        else:
+            optimizer.finalize_variable_values(run.model.trainable_variables)
+
+
+def _callbacks(run: _Run, batches: Batches) -> list[Any]:
+    import keras
+
+    test = subset(run.dataset.test, run.recipe.eval_images or len(run.dataset.test))
+
+    class EndOfEpoch(keras.callbacks.Callback):  # type: ignore[misc]
+        """Selects the epoch's batches; evaluates, records and saves at its end."""
+
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            batches.epoch = epoch
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            if not math.isfinite(logs["loss"]):
+                raise EdgeZooError(
+                    f"The loss became {logs['loss']} in epoch {epoch + 1}; lower "
+                    "optimizer.learning_rate or set optimizer.clip_norm in the recipe."
+                )
+            with averaged_weights(self.model):
+                metrics = evaluate(self.model, test, run.preprocessing)
+            logs |= {f"val_{name}": value for name, value in metrics.items()}
+            row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
+            run.history.append(row)
+            meta = {
+                **run.identity(),
+                "epoch": epoch + 1,
+                "history": run.history,
+                "seconds": run.seconds,
+            }
+            checkpoint.save(run.checkpoint, self.model, self.model.optimizer, meta)
+            _write_csv(run.run_dir / "history.csv", run.history)
+
+    callbacks: list[Any] = [EndOfEpoch()]
+    if keras.backend.backend() == "tensorflow":
+        log_dir = str(run.run_dir / "tensorboard")
+        callbacks.append(keras.callbacks.TensorBoard(log_dir, write_graph=False))
+    return callbacks
+
+
+@contextmanager
+def averaged_weights(model: Any) -> Iterator[None]:
+    """Inside the block the model holds the optimizer's averages, if it keeps any."""
+    from keras import ops
+
+    optimizer = model.optimizer
+    if not optimizer.use_ema:
+        yield
+        return
+    variables = model.trainable_variables
+    raw = [np.array(ops.convert_to_numpy(variable.value)) for variable in variables]
+    optimizer.finalize_variable_values(variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, raw, strict=True):
+            variable.assign(value)
+
+
+def _write_csv(path: Path, history: list[dict[str, float]]) -> None:
+    columns = list(history[-1])
+    lines = [",".join(columns)]
+    lines += [",".join(f"{row.get(name, math.nan):.6g}" for name in columns) for row in history]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def _finish(run: _Run) -> TrainResult:
+    """Evaluates and writes the final weights."""
+    metrics = evaluate(run.model, run.dataset.test, run.preprocessing)
+    weights = run.run_dir / FINAL_WEIGHTS
+    with atomic_path(weights) as temporary:
+        run.model.save_weights(temporary)
+    epochs = len(run.history)
+    per_epoch = len(_batches(run, training=True, batch_size=run.recipe.batch_size))
+    images = epochs * per_epoch * min(run.recipe.batch_size, len(run.dataset.train))
+    result = TrainResult(
+        recipe=run.recipe.name,
+        recipe_id=recipe_id(run.recipe),
+        dataset=run.dataset.name,
+        seed=run.seed,
+        metrics=metrics,
+        history=tuple(run.history),
+        epochs=epochs,
+        wall_seconds=run.seconds,
+        images_per_second=images / run.seconds,
+        run_dir=str(run.run_dir),
+        weights=str(weights),
+    )
+    write_json(run.run_dir / "result.json", dataclasses.asdict(result))
+    return result

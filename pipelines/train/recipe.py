@@ -1,0 +1,252 @@
+"""Training recipes: TOML files read strictly into frozen values."""
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hw_model.errors import DataError, SpecError, UnknownNameError
+from pipelines.data.augment import Augmentation
+
+RECIPE_FOLDER = Path(__file__).parent.parent / "recipes"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Optimizer:
+    """The update rule and what keeps it in bounds."""
+
+    name: str = "sgd"
+    """`sgd`, `adamw` or `rmsprop`."""
+    learning_rate: float = 0.1
+    """The schedule's peak, for the recipe's own batch size."""
+    momentum: float = 0.9
+    nesterov: bool = False
+    rho: float = 0.9
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    weight_decay: float = 0.0
+    """Decoupled, times the learning rate, on kernels only."""
+    l2: float = 0.0
+    """Added to the loss as l2 * sum(w^2), on everything but normalisation parameters."""
+    clip_norm: float = 0.0
+    """Largest global gradient norm; 0 leaves gradients alone."""
+
+    def __post_init__(self) -> None:
+        _require(
+            self.name in ("sgd", "adamw", "rmsprop"), "name", "sgd, adamw or rmsprop", self.name
+        )
+        _require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
+        for name in ("weight_decay", "l2", "clip_norm"):
+            _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    """How the learning rate runs over the epochs."""
+
+    kind: str = "cosine"
+    """`constant`, `cosine` (to `final_share` of the peak) or `exponential` (staircase)."""
+    warmup_epochs: float = 0.0
+    """Linear from 0 to the schedule's own value at the end of warm-up."""
+    final_share: float = 0.0
+    decay_rate: float = 0.97
+    decay_epochs: float = 2.4
+
+    def __post_init__(self) -> None:
+        kinds = ("constant", "cosine", "exponential")
+        _require(self.kind in kinds, "kind", " or ".join(kinds), self.kind)
+        _require(self.warmup_epochs >= 0, "warmup_epochs", "at least 0", self.warmup_epochs)
+        _require(0 <= self.final_share <= 1, "final_share", "from 0 to 1", self.final_share)
+        _require(0 < self.decay_rate <= 1, "decay_rate", "above 0, at most 1", self.decay_rate)
+        _require(self.decay_epochs > 0, "decay_epochs", "above 0", self.decay_epochs)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Average:
+    """Exponential moving average of the trained weights; evaluation and the result use it."""
+
+    decay: float = 0.0
+    """0 switches averaging off."""
+    dynamic: bool = False
+    """min(decay, (1 + t) / (10 + t)) at step t, so that early averages are not stale."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.decay < 1, "decay", "from 0 to below 1", self.decay)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """A part of the training with its own share of trainable layers and its own learning rate."""
+
+    name: str = "all"
+    epochs: int = 1
+    trainable: str = "all"
+    """`all`, `head` (the last layer with weights), or the name of the first layer to train."""
+    learning_rate: float | None = None
+    """Overrides the recipe's peak."""
+    train_batch_norm: bool = True
+    """False keeps normalisation layers frozen, in inference mode, also where `trainable` reaches."""
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """Everything that decides a training run apart from model, data and seed."""
+
+    name: str = ""
+    summary: str = ""
+    source: str = ""
+    command: str = ""
+    hardware: str = ""
+    hours: float | None = None
+    """Wall time: measured where `reached` is present, else a budget or the publication's figure."""
+    expected: Mapping[str, float] = field(default_factory=dict)
+    """Metrics the recipe is meant to reach, or that its source published."""
+    reached: Mapping[str, float] = field(default_factory=dict)
+    """Metrics of a real run of exactly this file; empty until there is one."""
+    notes: str = ""
+    epochs: int = 1
+    """Ignored where `stages` are given."""
+    batch_size: int = 128
+    label_smoothing: float = 0.0
+    eval_images: int = 0
+    """Test images evaluated after each epoch, the same number of each class; 0 takes all."""
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    schedule: Schedule = field(default_factory=Schedule)
+    average: Average = field(default_factory=Average)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    stages: tuple[Stage, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        _require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
+        _require(self.eval_images >= 0, "eval_images", "at least 0", self.eval_images)
+        smoothing = self.label_smoothing
+        _require(0 <= smoothing < 1, "label_smoothing", "from 0 to below 1", smoothing)
+        object.__setattr__(self, "expected", types.MappingProxyType(dict(self.expected)))
+        object.__setattr__(self, "reached", types.MappingProxyType(dict(self.reached)))
+
+    @property
+    def plan(self) -> tuple[Stage, ...]:
+        """The stages to run: the recipe's own, or one that trains everything."""
+        return self.stages or (Stage(epochs=self.epochs),)
+
+
+# What a recipe says about itself; changing it does not change the run.
+_DESCRIPTION = frozenset(
+    {"name", "summary", "source", "command", "hardware", "hours", "expected", "reached", "notes"}
+)
+
+
+def recipe_id(recipe: Recipe) -> str:
+    """Twelve hex digits that change when, and only when, a setting that affects the run changes."""
+    settings = {
+        item.name: getattr(recipe, item.name)
+        for item in dataclasses.fields(recipe)
+        if item.name not in _DESCRIPTION
+    }
+    text = json.dumps(settings, default=dataclasses.asdict, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def list_recipes() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(path.stem for path in RECIPE_FOLDER.glob("*.toml"))
+
+
+def load_recipe(name_or_path: str | Path) -> Recipe:
+    """The recipe of that name, or in that `.toml` file.
+
+    Raises:
+        UnknownNameError: no such recipe.
+        DataError: not readable TOML.
+        SpecError: an unknown key or a value out of range; the message holds its path.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = RECIPE_FOLDER / f"{name_or_path}.toml"
+        if str(name_or_path) not in list_recipes():
+            raise UnknownNameError("recipe", str(name_or_path), list_recipes())
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"Cannot read recipe {path}: {error.strerror or error}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"Recipe {path} is not valid TOML: {error}.") from error
+    if "name" in table:
+        raise SpecError("name", f"a recipe is named by its file; remove this key from {path}")
+    return parse_recipe({"name": path.stem, **table})
+
+
+def parse_recipe(table: Mapping[str, Any]) -> Recipe:
+    """A recipe from a parsed TOML table."""
+    recipe: Recipe = _parse(Recipe, table, "")
+    return recipe
+
+
+def _require(holds: bool, name: str, wanted: str, received: object) -> None:
+    if not holds:
+        raise SpecError(name, f"must be {wanted}. Received: {received!r}")
+
+
+def _parse(kind: Any, value: Any, path: str) -> Any:
+    """`value` as an instance of `kind`, a type used in the annotations above."""
+    if dataclasses.is_dataclass(kind):
+        return _parse_table(kind, value, path)
+    origin = typing.get_origin(kind)
+    arguments = typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        (inner,) = (argument for argument in arguments if argument is not types.NoneType)
+        return _parse(inner, value, path)
+    if origin is tuple:
+        return _parse_tuple(arguments, value, path)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        _check(isinstance(value, dict), path, "a table", value)
+        return {key: _parse(arguments[1], item, f"{path}.{key}") for key, item in value.items()}
+    if kind is float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        _check(number and abs(value) < float("inf"), path, "a number", value)
+        return float(value)
+    wanted = {bool: "true or false", int: "an integer", str: "a string"}[kind]
+    _check(type(value) is kind, path, wanted, value)
+    return value
+
+
+def _parse_table(kind: Any, value: Any, path: str) -> Any:
+    _check(isinstance(value, dict), path, "a table", value)
+    hints = typing.get_type_hints(kind)
+    for key in value:
+        if key not in hints:
+            here = f"{path}.{key}" if path else key
+            raise SpecError(here, f"unknown key. Known here: {', '.join(sorted(hints))}")
+    arguments = {}
+    for key, item in value.items():
+        arguments[key] = _parse(hints[key], item, f"{path}.{key}" if path else key)
+    try:
+        return kind(**arguments)
+    except SpecError as error:
+        # A nested value was already parsed by its own call, so this error is one level deep.
+        raise error.under(path) if path else error
+
+
+def _parse_tuple(arguments: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:
+    _check(isinstance(value, list), path, "a list", value)
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return tuple(_parse(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value))
+    _check(len(value) == len(arguments), path, f"a list of {len(arguments)}", value)
+    pairs = zip(arguments, value, strict=True)
+    return tuple(_parse(kind, item, f"{path}[{i}]") for i, (kind, item) in enumerate(pairs))
+
+
+def _check(holds: bool, path: str, wanted: str, received: object) -> None:
+    if not holds:
+        raise SpecError(path, f"must be {wanted}. Received: {received!r}")
