@@ -1,0 +1,214 @@
+"""Public networks outside the zoo whose latencies were published: graphs to check the cost model against, no weights."""
+
+from collections.abc import Callable
+
+from hw_model.errors import UnknownNameError
+from hw_model.graph import Graph, GraphBuilder, ops
+
+RELU6_WIDTHS = (  # MobileNet v1, table 1 of arXiv 1704.04861: (filters, stride) of each separable block
+    (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1),
+    (1024, 2), (1024, 1),
+)  # fmt: skip
+V2_ROWS = (  # MobileNet v2, table 2 of arXiv 1801.04381: (expansion, filters, repeats, stride)
+    (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
+)  # fmt: skip
+VGG_STAGES = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # arXiv 1409.1556, table 1 columns D and E
+RESNET_STAGES = {50: (3, 4, 6, 3), 152: (3, 8, 36, 3)}  # arXiv 1512.03385, table 1
+SQUEEZE_FIRES = (16, 16, 32, 32, 48, 48, 64, 64)  # arXiv 1602.07360 (v1.1): squeeze width; expands are 4x each
+INCEPTION_V1 = (  # arXiv 1409.4842, table 1: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5 (run as 3x3), pool projection
+    (64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64), None, (192, 96, 208, 16, 48, 64),
+    (160, 112, 224, 24, 64, 64), (128, 128, 256, 24, 64, 64), (112, 144, 288, 32, 64, 64),
+    (256, 160, 320, 32, 128, 128), None, (256, 160, 320, 32, 128, 128), (384, 192, 384, 48, 128, 128),
+)  # fmt: skip
+
+
+class _Net:
+    """Inference-form layers on a `GraphBuilder`: bias and activation are already inside."""
+
+    def __init__(self, height: int, width: int, channels: int = 3) -> None:
+        self.builder = GraphBuilder()
+        self.x = self.builder.input((1, height, width, channels), dtype="int8")
+        self._count = 0
+
+    def emit(self, op: ops.OpType, *inputs: int) -> int:
+        self._count += 1
+        name = f"{type(op).__name__.lower()}_{self._count}"
+        self.x = self.builder.emit(op, inputs or (self.x,), name=name)[0]
+        return self.x
+
+    def conv(
+        self,
+        filters: int,
+        kernel: int = 1,
+        stride: int = 1,
+        act: ops.ActivationName | None = "relu",
+        source: int | None = None,
+    ) -> int:
+        op = ops.Conv2D(
+            filters=filters,
+            kernel=(kernel, kernel),
+            stride=(stride, stride),
+            bias=True,
+            activation=act,
+        )
+        return self.emit(op, *(() if source is None else (source,)))
+
+    def depthwise(self, kernel: int = 3, stride: int = 1) -> int:
+        return self.emit(
+            ops.DepthwiseConv2D(
+                kernel=(kernel, kernel), stride=(stride, stride), bias=True, activation="relu6"
+            )
+        )
+
+    def pool(self, kernel: int, stride: int, source: int | None = None) -> int:
+        op = ops.Pool(mode="max", kernel=(kernel, kernel), stride=(stride, stride), padding="same")
+        return self.emit(op, *(() if source is None else (source,)))
+
+    def channels(self) -> int:
+        return self.builder.shape(self.x)[-1]
+
+    def classify(self, classes: int, name: str) -> Graph:
+        self.emit(ops.GlobalPool())
+        self.emit(ops.Dense(units=classes))
+        return self.finish(name)
+
+    def finish(self, name: str) -> Graph:
+        return self.builder.finish(self.x, name=name)
+
+
+def mobilenet_v1(width: float = 1.0, size: int = 224) -> Graph:
+    """MobileNet v1. Source: arXiv 1704.04861, table 1."""
+    net = _Net(size, size)
+    net.conv(int(32 * width), 3, 2)
+    for filters, stride in RELU6_WIDTHS:
+        net.depthwise(3, stride)
+        net.conv(int(filters * width))
+    return net.classify(1001, "mobilenet_v1")
+
+
+def mobilenet_v2() -> Graph:
+    """MobileNet v2 1.0 at 224 px. Source: arXiv 1801.04381, table 2."""
+    net = _Net(224, 224)
+    net.conv(32, 3, 2)
+    for expansion, filters, repeats, first_stride in V2_ROWS:
+        for repeat in range(repeats):
+            stride = first_stride if repeat == 0 else 1
+            source, width = net.x, net.channels()
+            if expansion > 1:
+                net.conv(width * expansion)
+            net.depthwise(3, stride)
+            net.conv(filters, act=None)
+            if stride == 1 and width == filters:
+                net.emit(ops.Add(), source, net.x)
+    net.conv(1280)
+    return net.classify(1001, "mobilenet_v2")
+
+
+def vgg(name: str) -> Graph:
+    """VGG with its three dense layers. Source: arXiv 1409.1556, table 1."""
+    net = _Net(224, 224)
+    for repeats, filters in zip(VGG_STAGES[name], (64, 128, 256, 512, 512), strict=True):
+        for _ in range(repeats):
+            net.conv(filters, 3)
+        net.pool(2, 2)
+    net.emit(ops.Reshape(shape=(1, 7 * 7 * 512)))
+    for units in (4096, 4096, 1000):
+        net.emit(ops.Dense(units=units, activation="relu"))
+    return net.finish(name)
+
+
+def resnet(depth: int, size: int = 299, *, version: int) -> Graph:
+    """Bottleneck ResNet; version 2 strides in its last block of a stage. Source: arXiv 1512.03385 and 1603.05027."""
+    net = _Net(size, size)
+    net.conv(64, 7, 2)
+    net.pool(3, 2)
+    for stage, repeats in enumerate(RESNET_STAGES[depth]):
+        width = 64 << stage
+        for repeat in range(repeats):
+            last = repeat == (0 if version == 1 else repeats - 1)
+            stride = 2 if last and (stage > 0 if version == 1 else stage < 3) else 1
+            source = net.x
+            if net.channels() != 4 * width:
+                shortcut = net.conv(4 * width, 1, stride, act=None)
+            else:
+                shortcut = net.pool(1, stride) if stride > 1 else source
+            net.conv(width, 1, 1 if version == 2 else stride, source=source)
+            net.conv(width, 3, stride if version == 2 else 1)
+            net.conv(4 * width, act=None)
+            net.emit(ops.Add(activation="relu"), shortcut, net.x)
+    return net.classify(1001, f"resnet{depth}_v{version}")
+
+
+def squeezenet() -> Graph:
+    """SqueezeNet 1.1. Source: arXiv 1602.07360 and its authors' v1.1 note."""
+    net = _Net(224, 224)
+    net.conv(64, 3, 2)
+    for index, width in enumerate(SQUEEZE_FIRES):
+        if index in (0, 2, 4):
+            net.pool(3, 2)
+        squeezed = net.conv(width)
+        one = net.conv(4 * width, 1, source=squeezed)
+        three = net.conv(4 * width, 3, source=squeezed)
+        net.emit(ops.Concat(), one, three)
+    net.conv(1000)
+    net.emit(ops.GlobalPool())
+    return net.finish("squeezenet")
+
+
+def inception_v1() -> Graph:
+    """Inception v1 with 3x3 in place of 5x5, as the released TensorFlow one. Source: arXiv 1409.4842, table 1."""
+    net = _Net(224, 224)
+    net.conv(64, 7, 2)
+    net.pool(3, 2)
+    net.conv(64)
+    net.conv(192, 3)
+    net.pool(3, 2)
+    for row in INCEPTION_V1:
+        if row is None:
+            net.pool(3, 2)
+            continue
+        source = net.x
+        a = net.conv(row[0], source=source)
+        net.conv(row[1], source=source)
+        b = net.conv(row[2], 3)
+        net.conv(row[3], source=source)
+        c = net.conv(row[4], 3)
+        net.pool(3, 1, source=source)
+        d = net.conv(row[5])
+        net.emit(ops.Concat(), a, b, c, d)
+    return net.classify(1001, "inception_v1")
+
+
+def conv_chain(filters: int, *, layers: int = 5, kernel: int = 3, size: int = 64) -> Graph:
+    """`layers` equal convolutions on a three-channel image, the form of published micro-benchmarks."""
+    net = _Net(size, size)
+    for _ in range(layers):
+        net.conv(filters, kernel)
+    return net.finish(f"conv{kernel}x{kernel}x{layers}_f{filters}")
+
+
+_NETS: dict[str, Callable[[], Graph]] = {
+    "mobilenet_v1_1.0_224": mobilenet_v1,
+    "mobilenet_v1_0.25_128": lambda: mobilenet_v1(0.25, 128),
+    "mobilenet_v2_1.0_224": mobilenet_v2,
+    "vgg16_224": lambda: vgg("vgg16"),
+    "vgg19_224": lambda: vgg("vgg19"),
+    "resnet50_v1_299": lambda: resnet(50, version=1),
+    "resnet50_v2_299": lambda: resnet(50, version=2),
+    "resnet152_v2_299": lambda: resnet(152, version=2),
+    "squeezenet_224": squeezenet,
+    "inception_v1_224": inception_v1,
+}
+
+
+def reference_net(name: str) -> Graph:
+    """The inference graph of a published network; `conv3x3x5_F64` names a chain of five 64-filter layers.
+
+    Raises:
+        UnknownNameError: no such network.
+    """
+    if name.startswith("conv3x3x5_F") and name[11:].isdigit():
+        return conv_chain(int(name[11:]))
+    if name not in _NETS:
+        raise UnknownNameError("reference network", name, _NETS)
+    return _NETS[name]()

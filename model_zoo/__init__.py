@@ -1,0 +1,1 @@
+"""Keras model zoo of Edge-TPU-class networks."""

@@ -1,0 +1,30 @@
+"""Lowering: from a spec to operations, spoken to any builder, so that graph and Keras model cannot differ."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from hw_model.errors import SpecError
+from hw_model.graph import Builder
+from model_zoo.lowering.backbone import lower_backbone
+from model_zoo.lowering.classify import lower_classifier
+from model_zoo.spec.base import is_open
+from model_zoo.spec.image import ModelSpec
+
+H = TypeVar("H")
+R = TypeVar("R")
+
+
+def lower(spec: ModelSpec, builder: Builder[H, R], *, name: str | None = None) -> R:
+    """Speaks the network to `builder` and returns what it finishes: a graph or a Keras model.
+
+    A classifier returns (N, num_classes); a spec without head returns its stride levels `P1`, `P2`, ...,
+    where `Pk` has 1 / 2**k of the input's resolution.
+    """
+    if is_open(spec):
+        raise SpecError("", "a space has open choices; bind it to a spec first")
+    size = (1, spec.input.height, spec.input.width, spec.input.channels)
+    levels = lower_backbone(spec, builder, builder.input(size))
+    outputs: H | Mapping[str, H] = levels
+    if spec.head is not None:
+        outputs = lower_classifier(spec.head, builder, next(reversed(levels.values())))
+    return builder.finish(outputs, name=name or spec.family)

@@ -1,0 +1,82 @@
+"""Stem and inverted-bottleneck stacks of the MobileNetEdgeTPU and EfficientNet-EdgeTPU families."""
+
+from typing import TypeVar
+
+from hw_model.graph import Builder
+from model_zoo.spec.image import Block, Family, ModelSpec
+
+H = TypeVar("H")
+R = TypeVar("R")
+
+
+def lower_backbone(spec: ModelSpec, b: Builder[H, R], image: H) -> dict[str, H]:
+    """Feature maps by stride level, coarsest last.
+
+    The stem's level holds the stem's own output, every later one the last block at that stride.
+    Source: published backbone mode of MobileNetEdgeTPUv2.
+    """
+    stem = spec.backbone.stem
+    x = b.conv(image, stem.filters, stem.kernel, stride=stem.stride, name="stem_conv2d")
+    x = _norm_relu(b, x, "stem")
+    stride = stem.stride
+    levels = {_level(stride): x}
+    for block in spec.backbone.blocks():
+        stride *= block.stride
+        x = _block(b, x, block, spec.family)
+        if stride != stem.stride:
+            levels[_level(stride)] = x
+    if stride == stem.stride:
+        levels["last"] = x
+    return levels
+
+
+def _level(stride: int) -> str:
+    return f"P{stride.bit_length() - 1}"
+
+
+def _norm_relu(b: Builder[H, R], x: H, prefix: str) -> H:
+    x = b.batch_norm(x, name=f"{prefix}_bn")
+    return b.activation(x, "relu", name=f"{prefix}_activation")
+
+
+def _block(b: Builder[H, R], x: H, block: Block, family: Family) -> H:
+    prefix = f"stack_{block.stack}_block_{block.index}_"
+    skip = x
+    late = block.kind == "fused_late_stride"
+    project_stride = block.stride if late else 1
+    if block.kind == "dw":
+        x = _depthwise(b, x, block, prefix)
+    elif block.kind == "group_fused":
+        assert block.group_size is not None
+        x = b.group_conv(
+            x,
+            block.mid_filters,
+            block.kernel,
+            group_size=block.group_size,
+            stride=block.stride,
+            name=f"{prefix}fused_groupconv2d",
+        )
+    elif block.kind != "project":
+        name = prefix + _fused_name(block, family)
+        stride = 1 if late else block.stride
+        x = b.conv(x, block.mid_filters, block.kernel, stride=stride, name=f"{name}_conv2d")
+        x = _norm_relu(b, x, name)
+    x = b.conv(x, block.filters, 1, stride=project_stride, name=f"{prefix}project_conv2d")
+    x = b.batch_norm(x, name=f"{prefix}project_bn")
+    if block.residual:
+        x = b.dropout(x, block.drop_rate, per_sample=True, name=f"{prefix}drop")
+        x = b.add(x, skip, name=f"{prefix}add")
+    return x
+
+
+def _fused_name(block: Block, family: Family) -> str:
+    """Version 1 calls the k x k convolution of its stride-1 blocks `expand`; its checkpoints say so."""
+    return "expand" if family == "mobilenet_edgetpu_v1" and block.stride == 1 else "fused"
+
+
+def _depthwise(b: Builder[H, R], x: H, block: Block, prefix: str) -> H:
+    if block.mid_filters != block.in_filters:
+        x = b.conv(x, block.mid_filters, 1, name=f"{prefix}expand_conv2d")
+        x = _norm_relu(b, x, f"{prefix}expand")
+    x = b.depthwise(x, block.kernel, stride=block.stride, name=f"{prefix}depthwise_conv2d")
+    return _norm_relu(b, x, f"{prefix}depthwise")

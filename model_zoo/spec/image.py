@@ -1,0 +1,253 @@
+"""Specs of image networks: input, stem, stacks of inverted bottlenecks, head."""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, ClassVar, Literal
+
+from hw_model import codec
+from hw_model.errors import SpecError
+from hw_model.graph import Graph
+from model_zoo.spec.base import Node, require_in, require_int, require_rate
+
+Family = Literal["mobilenet_edgetpu_v1", "mobilenet_edgetpu_v2", "efficientnet_edgetpu"]
+FAMILIES: tuple[Family, ...] = ("mobilenet_edgetpu_v1", "mobilenet_edgetpu_v2", "efficientnet_edgetpu")
+#: project: 1x1 projection alone. dw: expand, depthwise, project. fused: k x k conv, project.
+#: group_fused: k x k group conv, project. fused_late_stride: fused with the stride on the projection.
+BlockKind = Literal["project", "dw", "fused", "group_fused", "fused_late_stride"]
+BLOCK_KINDS: tuple[BlockKind, ...] = ("project", "dw", "fused", "group_fused", "fused_late_stride")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageInput(Node):
+    """Size of the image a network reads, (height, width, channels)."""
+
+    height: int
+    width: int
+    channels: int = 3
+
+    def check(self) -> None:
+        for name in ("height", "width", "channels"):
+            require_int(name, getattr(self, name), 1, 1 << 14)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stem(Node):
+    """The first convolution."""
+
+    kernel: int
+    filters: int
+    stride: int = 2
+
+    def check(self) -> None:
+        require_int("kernel", self.kernel, 1, 31)
+        require_int("filters", self.filters, 1)
+        require_int("stride", self.stride, 1, 8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack(Node):
+    """`repeats` blocks of one kind and width; only the first has the stride and changes the width.
+
+    `expansion` multiplies the block's input channels; `mid_filters` states the expanded width outright,
+    where a published network deviates. A residual joins wherever shape allows, unless `residual` is off.
+    """
+
+    kind: BlockKind
+    filters: int
+    kernel: int = 3
+    stride: int = 1
+    expansion: int = 1
+    repeats: int = 1
+    residual: bool = True
+    group_size: int | None = None
+    mid_filters: int | None = None
+
+    def check(self) -> None:
+        require_in("kind", self.kind, BLOCK_KINDS)
+        require_int("filters", self.filters, 1)
+        require_int("kernel", self.kernel, 1, 31)
+        require_int("stride", self.stride, 1, 8)
+        require_int("expansion", self.expansion, 1, 64)
+        require_int("repeats", self.repeats, 1, 256)
+        require_in("residual", self.residual, (True, False))
+        if self.mid_filters is not None:
+            require_int("mid_filters", self.mid_filters, 1)
+        if self.kind == "group_fused":
+            require_int("group_size", self.group_size, 1)
+        elif self.group_size is not None:
+            raise SpecError("group_size", f"belongs to group_fused alone. Received: {self.group_size}")
+        if self.kind == "project" and (self.kernel, self.stride, self.expansion) != (1, 1, 1):
+            raise SpecError("kind", "'project' is a 1x1 convolution: kernel, stride and expansion are 1")
+
+    @classmethod
+    def settle(cls, values: dict[str, Any]) -> dict[str, Any] | None:
+        if values["repeats"] == 0:
+            return None
+        if values["kind"] != "group_fused":
+            values["group_size"] = None
+        return values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """One block with every width resolved."""
+
+    stack: int
+    index: int
+    kind: BlockKind
+    kernel: int
+    stride: int
+    in_filters: int
+    mid_filters: int
+    filters: int
+    residual: bool
+    group_size: int | None
+    drop_rate: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backbone(Node):
+    """Stem and stacks; `drop_connect` is the drop rate the last block approaches."""
+
+    stem: Stem
+    stacks: tuple[Stack, ...]
+    drop_connect: float = 0.0
+
+    def check(self) -> None:
+        require_rate("drop_connect", self.drop_connect)
+        if not self.stacks:
+            raise SpecError("stacks", "must hold at least one stack")
+        for block in self.blocks():
+            _check_groups(block)
+
+    def blocks(self) -> Iterator[Block]:
+        """Every block in order; drop rates grow linearly over all of them, residual or not."""
+        total = sum(stack.repeats for stack in self.stacks)
+        channels, position = self.stem.filters, 0
+        for number, stack in enumerate(self.stacks):
+            for index in range(stack.repeats):
+                stride = stack.stride if index == 0 else 1
+                yield Block(
+                    stack=number,
+                    index=index,
+                    kind=stack.kind,
+                    kernel=stack.kernel,
+                    stride=stride,
+                    in_filters=channels,
+                    mid_filters=stack.mid_filters or channels * stack.expansion,
+                    filters=stack.filters,
+                    residual=stack.residual and stride == 1 and channels == stack.filters,
+                    group_size=stack.group_size,
+                    drop_rate=self.drop_connect * position / total,
+                )
+                channels = stack.filters
+                position += 1
+
+    @property
+    def total_stride(self) -> int:
+        """Input pixels per pixel of the last map."""
+        return self.stem.stride * math.prod(stack.stride for stack in self.stacks)
+
+
+def _check_groups(block: Block) -> None:
+    size = block.group_size
+    if size is None:
+        return
+    groups = block.mid_filters // size
+    if block.mid_filters % size or groups < 2 or block.in_filters % groups:
+        raise SpecError(
+            f"stacks[{block.stack}].group_size",
+            f"must split {block.mid_filters} expanded channels into 2 or more equal groups whose number "
+            f"divides {block.in_filters} input channels; try {_possible_groups(block)}. Received: {size}",
+        )
+
+
+def _possible_groups(block: Block) -> str:
+    sizes = [
+        block.mid_filters // groups
+        for groups in range(2, block.mid_filters + 1)
+        if block.mid_filters % groups == 0 and block.in_filters % groups == 0
+    ]
+    return ", ".join(map(str, sizes[:6])) or "another kind or width"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifierHead(Node):
+    """Top 1x1 convolution, pooling, dropout and classifier; `form` says how the classifier is computed."""
+
+    TAGGED: ClassVar[bool] = True
+    num_classes: int
+    top_filters: int = 1280
+    dropout: float = 0.0
+    form: Literal["conv", "dense"] = "conv"
+    activation: Literal["softmax", "sigmoid"] | None = "softmax"
+
+    def check(self) -> None:
+        require_int("num_classes", self.num_classes, 1)
+        require_int("top_filters", self.top_filters, 1)
+        require_rate("dropout", self.dropout)
+        require_in("form", self.form, ("conv", "dense"))
+        require_in("activation", self.activation, ("softmax", "sigmoid", None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec(Node):
+    """A whole network; without a head it is a backbone with named stride levels."""
+
+    family: Family
+    input: ImageInput
+    backbone: Backbone
+    head: ClassifierHead | None = None
+    version: Literal[1] = 1
+
+    def check(self) -> None:
+        require_in("family", self.family, FAMILIES)
+        require_in("version", self.version, (1,))
+        stride = self.backbone.total_stride
+        if min(self.input.height, self.input.width) < stride:
+            raise SpecError(
+                "input",
+                f"must be at least the total stride of {stride}; use a larger image or stride 1 in the "
+                f"stem. Received: {self.input.height} x {self.input.width}",
+            )
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Canonical JSON text."""
+        return codec.dumps(self, indent=indent)
+
+    @property
+    def spec_id(self) -> str:
+        """First 12 hex digits of the SHA-256 of the canonical JSON: the identity of the architecture."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+    def graph(self) -> Graph:
+        """The network as a graph of operations, as it is trained."""
+        return _graph(self)
+
+    def with_input(self, height: int, width: int, channels: int | None = None) -> "ModelSpec":
+        """The same network for another image size."""
+        channels = self.input.channels if channels is None else channels
+        return replace(self, input=ImageInput(height=height, width=width, channels=channels))
+
+
+@cache
+def _lower() -> Any:
+    """The lowering, imported late because it imports the specs."""
+    from model_zoo.lowering import lower
+
+    return lower
+
+
+def _graph(spec: ModelSpec) -> Graph:
+    from hw_model.graph import GraphBuilder
+
+    graph: Graph = _lower()(spec, GraphBuilder())
+    return graph
+
+
+def from_json(text: str | bytes) -> ModelSpec:
+    """Reads a spec; raises `SpecError` with the path of what is wrong."""
+    return codec.loads(ModelSpec, text)

@@ -1,0 +1,66 @@
+"""Width multipliers: the same network, thinner or wider, with widths the hardware likes."""
+
+from dataclasses import replace
+
+from hw_model.errors import UsageError
+from model_zoo.spec.image import Backbone, ModelSpec, Stack
+
+MIN_GROUP_SIZE = 32
+
+
+def round_filters(filters: float, divisor: int = 8) -> int:
+    """The multiple of `divisor` nearest to `filters`, never more than 10 % below it.
+
+    Source: MobileNet and EfficientNet reference code; facts of every family here.
+
+    >>> round_filters(24 * 0.75), round_filters(32 * 0.75), round_filters(16 * 1.25)
+    (24, 24, 24)
+    """
+    rounded = max(divisor, int(filters + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * filters else rounded
+
+
+def scale_width(
+    spec: ModelSpec, multiplier: float, *, divisor: int = 8, scale_top: bool = True
+) -> ModelSpec:
+    """Multiplies every width of a network by `multiplier`, stem and top included.
+
+    A group convolution keeps groups of at least 32 channels; where they no longer divide the width, the
+    block becomes a plain fused one.
+    """
+    if not 0 < multiplier <= 16:
+        raise UsageError(f"A width multiplier is above 0 and at most 16. Received: {multiplier}")
+    stem = replace(spec.backbone.stem, filters=round_filters(spec.backbone.stem.filters * multiplier, divisor))
+    stacks: list[Stack] = []
+    channels = stem.filters
+    for stack in spec.backbone.stacks:
+        scaled = replace(
+            _scale_groups(stack, multiplier, channels, divisor),
+            filters=round_filters(stack.filters * multiplier, divisor),
+        )
+        if stack.mid_filters is not None:
+            scaled = replace(scaled, mid_filters=round_filters(stack.mid_filters * multiplier, divisor))
+        stacks.append(scaled)
+        channels = scaled.filters
+    head = spec.head
+    if head is not None and scale_top:
+        head = replace(head, top_filters=round_filters(head.top_filters * multiplier, divisor))
+    backbone = Backbone(stem=stem, stacks=tuple(stacks), drop_connect=spec.backbone.drop_connect)
+    return replace(spec, backbone=backbone, head=head)
+
+
+def _scale_groups(stack: Stack, multiplier: float, channels: int, divisor: int) -> Stack:
+    """The stack with a group size that fits its scaled width, or fused when none does."""
+    if stack.group_size is None:
+        return stack
+    size = max(MIN_GROUP_SIZE, round_filters(stack.group_size * multiplier, divisor))
+    inputs = [channels]
+    if stack.repeats > 1:
+        inputs.append(round_filters(stack.filters * multiplier, divisor))
+    fits = all(
+        (width * stack.expansion) % size == 0
+        and (width * stack.expansion) // size > 1
+        and width % ((width * stack.expansion) // size) == 0
+        for width in inputs
+    )
+    return replace(stack, group_size=size) if fits else replace(stack, kind="fused", group_size=None)
