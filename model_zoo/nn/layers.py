@@ -1,0 +1,167 @@
+"""Keras layers the families need beyond the stock ones; written with `keras.ops` so every backend runs them."""
+
+from typing import Any, Literal
+
+import keras
+from keras import ops
+
+GroupForm = Literal["split", "native"]
+
+
+@keras.saving.register_keras_serializable(package="model_zoo")
+class GroupConv2D(keras.layers.Layer):
+    """Group convolution: each group of `group_size` filters has its own kernel, batch norm and activation.
+
+    Weights are kept per group, as the published checkpoints keep them. `group_form` chooses how it
+    runs: `split` (slices, convolutions, concatenation; fast to train and plain when exported) or `native`
+    (one grouped convolution; for targets with such an instruction). Both compute the same function.
+
+    Input (N, H, W, C), output (N, H', W', filters). Source: Akin et al. 2022, section 4.2.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        group_size: int,
+        kernel_size: int,
+        *,
+        strides: int = 1,
+        activation: str | None = "relu",
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        kernel_regularizer: Any = None,
+        group_form: GroupForm = "split",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.group_size = group_size
+        self.kernel_size = kernel_size
+        self.strides = strides
+        self.activation = activation
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.group_form: GroupForm = group_form
+        self.groups = filters // group_size
+        self.batch_norms = [
+            keras.layers.BatchNormalization(momentum=momentum, epsilon=epsilon, name=f"batch_norm_{group}")
+            for group in range(self.groups)
+        ]
+        self.kernels: list[keras.Variable] = []
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        fan_in = int(input_shape[-1] or 0) // self.groups
+        size = self.kernel_size
+        self.kernels = [
+            self.add_weight(
+                shape=(size, size, fan_in, self.group_size),
+                initializer="glorot_uniform",
+                regularizer=self.kernel_regularizer,
+                name=f"kernel_{group}",
+            )
+            for group in range(self.groups)
+        ]
+        for norm in self.batch_norms:
+            norm.build((*input_shape[:-1], self.group_size))
+        self.built = True
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if self.group_form == "native" and not training:
+            return self._call_native(inputs)
+        activate = keras.activations.get(self.activation)
+        pieces = ops.split(inputs, self.groups, axis=-1)
+        branches = []
+        for piece, kernel, norm in zip(pieces, self.kernels, self.batch_norms, strict=True):
+            x = ops.conv(piece, kernel, strides=self.strides, padding="same")
+            branches.append(activate(norm(x, training=training)))
+        return ops.concatenate(branches, axis=-1)
+
+    def _call_native(self, inputs: Any) -> Any:
+        kernel = ops.concatenate([ops.convert_to_tensor(kernel) for kernel in self.kernels], axis=-1)
+        scale, shift = self._folded_norm()
+        x = ops.conv(inputs, kernel * scale, strides=self.strides, padding="same")
+        return keras.activations.get(self.activation)(x + shift)
+
+    def _folded_norm(self) -> tuple[Any, Any]:
+        """Scale and shift (filters,) equal to the batch norms in inference mode."""
+        scales, shifts = [], []
+        for norm in self.batch_norms:
+            scale = norm.gamma / ops.sqrt(norm.moving_variance + norm.epsilon)
+            scales.append(scale)
+            shifts.append(norm.beta - norm.moving_mean * scale)
+        return ops.concatenate(scales, axis=-1), ops.concatenate(shifts, axis=-1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        batch, height, width, _ = input_shape
+        return (
+            batch,
+            None if height is None else -(-height // self.strides),
+            None if width is None else -(-width // self.strides),
+            self.filters,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "group_size": self.group_size,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "activation": self.activation,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "group_form": self.group_form,
+        }
+
+
+@keras.saving.register_keras_serializable(package="model_zoo")
+class ScaleShift(keras.layers.Layer):
+    """Learned scale and shift of the last axis, without statistics (MobileBERT's NoNorm)."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.gamma = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="gamma")
+        self.beta = self.add_weight(shape=(input_shape[-1],), initializer="zeros", name="beta")
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * self.gamma + self.beta
+
+
+@keras.saving.register_keras_serializable(package="model_zoo")
+class Operation(keras.layers.Layer):
+    """A weightless operation on tensors, named by `kind` with its attributes; built for what Keras has no layer for."""
+
+    def __init__(self, kind: str, attributes: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kind = kind
+        self.attributes = attributes
+
+    def call(self, *inputs: Any) -> Any:
+        return _OPERATIONS[self.kind](*inputs, **self.attributes)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "kind": self.kind, "attributes": self.attributes}
+
+
+def _matmul(a: Any, b: Any, transpose_b: bool = False) -> Any:
+    return ops.matmul(a, ops.swapaxes(b, -1, -2) if transpose_b else b)
+
+
+def _slice(x: Any, begin: list[int], sizes: list[int], strides: list[int]) -> Any:
+    """Cuts every axis but the batch."""
+    index = [slice(None)]
+    for axis in range(1, len(begin)):
+        step = strides[axis] if strides else 1
+        index.append(slice(begin[axis], begin[axis] + (sizes[axis] - 1) * step + 1, step))
+    return x[tuple(index)]
+
+
+_OPERATIONS: dict[str, Any] = {
+    "MatMul": _matmul,
+    "Slice": _slice,
+    "Split": lambda x, parts, axis: ops.split(x, parts, axis=axis),
+    "Pad": lambda x, padding: ops.pad(x, padding),
+    "ArgMax": lambda x, dtype: ops.cast(ops.argmax(x, axis=-1), dtype),
+    "Transpose": lambda x, permutation: ops.transpose(x, permutation),
+}

@@ -1,0 +1,81 @@
+"""What happens to an image before a network sees it; it travels with every preset. NumPy only."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from hw_model.errors import DataError, SpecError
+from model_zoo.spec.base import Node, require_int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing(Node):
+    """Centre crop, resize, channels, then `(x - mean) / scale`.
+
+    `crop` is the share of the short side that the centre crop keeps (1.0: no crop, the aspect ratio is
+    not kept). Source of the defaults: published configs of MobileNetEdgeTPU v1 and v2.
+    """
+
+    height: int
+    width: int
+    channels: int = 3
+    mean: float = 127.5
+    scale: float = 127.5
+    crop: float = 1.0
+    resize: Literal["bilinear"] = "bilinear"
+
+    def check(self) -> None:
+        for name in ("height", "width", "channels"):
+            require_int(name, getattr(self, name), 1, 1 << 14)
+        if not 0 < self.crop <= 1:
+            raise SpecError("crop", f"must be above 0 and at most 1. Received: {self.crop}")
+        if not self.scale > 0:
+            raise SpecError("scale", f"must be positive. Received: {self.scale}")
+
+    def __call__(self, images: Any) -> np.ndarray:
+        """Float32 (N, height, width, channels) from uint8 images (N, H, W, C), (H, W, C) or (H, W).
+
+        Raises:
+            DataError: not an image, or a channel count that cannot be converted.
+        """
+        batch = np.asarray(images)
+        if batch.ndim == 2:
+            batch = batch[None, :, :, None]
+        elif batch.ndim == 3:
+            batch = batch[None]
+        if batch.ndim != 4 or 0 in batch.shape:
+            raise DataError(f"An image batch is (N, H, W, C). Received: shape {np.shape(images)}")
+        if batch.shape[1:3] != (self.height, self.width):
+            batch = np.stack([self._resized(image) for image in batch])
+        return (self._channels(batch).astype(np.float32) - self.mean) / np.float32(self.scale)
+
+    def _channels(self, batch: np.ndarray) -> np.ndarray:
+        have = batch.shape[-1]
+        if have == self.channels:
+            return batch
+        if have == 1:
+            return np.repeat(batch, self.channels, axis=-1)
+        if have == 4 and self.channels == 3:
+            return batch[..., :3]
+        if have in (3, 4) and self.channels == 1:
+            weights = np.array([0.299, 0.587, 0.114], np.float32)
+            return np.rint(batch[..., :3].astype(np.float32) @ weights)[..., None]
+        raise DataError(f"Images must have 1, 3 or {self.channels} channels. Received: {have}")
+
+    def _resized(self, image: np.ndarray) -> np.ndarray:
+        from PIL import Image
+
+        height, width = image.shape[:2]
+        box: tuple[float, float, float, float] | None = None
+        if self.crop < 1:
+            side = self.crop * min(height, width)
+            box = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
+        pixels = np.clip(image, 0, 255).astype(np.uint8)
+        planes = [
+            Image.fromarray(pixels[:, :, channel]).resize(
+                (self.width, self.height), Image.Resampling.BILINEAR, box=box
+            )
+            for channel in range(image.shape[2])
+        ]
+        return np.stack([np.asarray(plane) for plane in planes], axis=-1)
