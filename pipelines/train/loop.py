@@ -232,6 +232,9 @@ def _run_stage(
                 initial_epoch=done,
                 epochs=last_epoch,
                 callbacks=_callbacks(run, batches),
+                # `batches` shuffles by itself; Keras' own shuffle draws from a global generator that
+                # no checkpoint holds.
+                shuffle=False,
                 verbose=run.verbose,
             )
         else:

@@ -132,6 +132,13 @@ class Recipe:
         _require(self.eval_images >= 0, "eval_images", "at least 0", self.eval_images)
         smoothing = self.label_smoothing
         _require(0 <= smoothing < 1, "label_smoothing", "from 0 to below 1", smoothing)
+        shortest = min(stage.epochs for stage in self.plan)
+        _require(
+            self.schedule.warmup_epochs < shortest,
+            "schedule.warmup_epochs",
+            f"below the {shortest} epochs of the (shortest) stage",
+            self.schedule.warmup_epochs,
+        )
         object.__setattr__(self, "expected", types.MappingProxyType(dict(self.expected)))
         object.__setattr__(self, "reached", types.MappingProxyType(dict(self.reached)))
 
@@ -139,6 +146,17 @@ class Recipe:
     def plan(self) -> tuple[Stage, ...]:
         """The stages to run: the recipe's own, or one that trains everything."""
         return self.stages or (Stage(epochs=self.epochs),)
+
+    def with_epochs(self, epochs: int) -> "Recipe":
+        """The same recipe made longer or shorter: stages and warm-up keep their shares."""
+        total = sum(stage.epochs for stage in self.plan)
+        stages = tuple(
+            dataclasses.replace(stage, epochs=max(1, round(stage.epochs * epochs / total)))
+            for stage in self.stages
+        )
+        warmup_epochs = self.schedule.warmup_epochs * min(1.0, epochs / total)
+        schedule = dataclasses.replace(self.schedule, warmup_epochs=warmup_epochs)
+        return dataclasses.replace(self, epochs=epochs, stages=stages, schedule=schedule)
 
 
 # What a recipe says about itself; changing it does not change the run.
@@ -235,7 +253,7 @@ def _parse_table(kind: Any, value: Any, path: str) -> Any:
         return kind(**arguments)
     except SpecError as error:
         # A nested value was already parsed by its own call, so this error is one level deep.
-        raise error.under(path) if path else error
+        raise (error.under(path) if path else error) from None
 
 
 def _parse_tuple(arguments: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:

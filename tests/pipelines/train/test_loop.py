@@ -1,0 +1,267 @@
+"""The training loop: what it learns, what it writes, and that a killed run continues exactly."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hw_model.errors import DataError, EdgeZooError, UsageError
+from pipelines.data import ImageDataset
+from pipelines.train import TrainResult, evaluate, train
+from pipelines.train.checkpoint import FILE_NAME, read_meta
+
+# Trains as the test below does, and dies by SIGKILL inside the third epoch.
+_KILLED = """
+import importlib.util, os, signal, sys
+spec = importlib.util.spec_from_file_location("shared", sys.argv[1])
+shared = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(shared)
+from pipelines.data import ImageDataset, load_dataset, subset
+from pipelines.train import train
+
+whole = load_dataset("embedded")
+splits = {"train": subset(whole.train, 256), "test": subset(whole.test, 100)}
+data = ImageDataset(name="few", class_names=whole.class_names, splits=splits)
+run_dir = sys.argv[2]
+
+def preprocessing(images):
+    if len(images) == 32 and preprocessing.epochs_done() == 2:
+        preprocessing.seen += 1
+        if preprocessing.seen == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return shared.to_unit(images)
+
+def epochs_done():
+    path = os.path.join(run_dir, "history.csv")
+    return len(open(path).readlines()) - 1 if os.path.exists(path) else 0
+
+preprocessing.seen, preprocessing.epochs_done = 0, epochs_done
+train(shared.build_model(), data, shared.small_recipe(), run_dir=run_dir,
+      preprocessing=preprocessing, seed=3, verbose=0)
+"""
+
+
+@pytest.fixture(scope="module")
+def straight(
+    tmp_path_factory: pytest.TempPathFactory,
+    dataset: ImageDataset,
+    preprocessing: Callable[..., Any],
+    make_model: Callable[..., Any],
+    make_recipe: Callable[..., Any],
+) -> tuple[Any, TrainResult]:
+    """Four epochs without interruption."""
+    model = make_model()
+    run_dir = tmp_path_factory.mktemp("straight")
+    result = train(
+        model,
+        dataset,
+        make_recipe(),
+        run_dir=run_dir,
+        preprocessing=preprocessing,
+        seed=3,
+        verbose=0,
+    )
+    return model, result
+
+
+def test_a_killed_run_continues_to_the_same_weights(
+    straight: tuple[Any, TrainResult],
+    tmp_path: Path,
+    root: Path,
+    dataset: ImageDataset,
+    preprocessing: Callable[..., Any],
+    make_model: Callable[..., Any],
+    make_recipe: Callable[..., Any],
+) -> None:
+    shared = Path(__file__).with_name("conftest.py")
+    child = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(shared), str(tmp_path)],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    assert read_meta(tmp_path / FILE_NAME)["epoch"] == 2
+
+    model = make_model()
+    resumed = train(
+        model,
+        dataset,
+        make_recipe(),
+        run_dir=tmp_path,
+        preprocessing=preprocessing,
+        seed=3,
+        resume=True,
+        verbose=0,
+    )
+    expected, result = straight
+    for wanted, got in zip(expected.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-6)
+    assert resumed.metrics["top1"] == result.metrics["top1"]
+    assert [row["epoch"] for row in resumed.history] == [1, 2, 3, 4]
+
+
+def test_a_finished_run_resumes_to_its_result(
+    straight: tuple[Any, TrainResult],
+    dataset: ImageDataset,
+    preprocessing: Callable[..., Any],
+    make_model: Callable[..., Any],
+    make_recipe: Callable[..., Any],
+) -> None:
+    expected, result = straight
+    model = make_model()
+    again = train(
+        model,
+        dataset,
+        make_recipe(),
+        run_dir=result.run_dir,
+        preprocessing=preprocessing,
+        seed=3,
+        resume=True,
+        verbose=0,
+    )
+    assert again.metrics == result.metrics
+    for wanted, got in zip(expected.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_it_learns_and_leaves_its_records(
+    straight: tuple[Any, TrainResult],
+    dataset: ImageDataset,
+    preprocessing: Callable[..., Any],
+    make_model: Callable[..., Any],
+) -> None:
+    model, result = straight
+    losses = [row["loss"] for row in result.history]
+    assert losses[-1] < losses[0] - 0.1
+    run_dir = Path(result.run_dir)
+    assert len((run_dir / "history.csv").read_text().splitlines()) == 5
+    assert json.loads((run_dir / "result.json").read_text())["metrics"] == result.metrics
+    fresh = make_model()
+    fresh.load_weights(result.weights)
+    assert evaluate(fresh, dataset.test, preprocessing) == pytest.approx(result.metrics)
+
+
+def test_tensorboard_gets_events_under_tensorflow(straight: tuple[Any, TrainResult]) -> None:
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("TensorBoard logs are written by the TensorFlow backend only")
+    _, result = straight
+    assert list((Path(result.run_dir) / "tensorboard").rglob("events.*"))
+
+
+def test_the_result_is_the_average_and_training_goes_on_from_the_raw_weights(
+    tmp_path: Path,
+    model: Any,
+    dataset: ImageDataset,
+    preprocessing: Callable[..., Any],
+    make_recipe: Callable[..., Any],
+) -> None:
+    train(
+        model,
+        dataset,
+        make_recipe(epochs=2),
+        run_dir=tmp_path,
+        preprocessing=preprocessing,
+        verbose=0,
+    )
+    with np.load(tmp_path / FILE_NAME) as saved:
+        raw = saved["model/0"]
+    assert not np.allclose(raw, model.get_weights()[0], atol=1e-4)
+
+
+def test_a_second_run_into_the_same_folder_is_refused(
+    straight: tuple[Any, TrainResult],
+    model: Any,
+    dataset: ImageDataset,
+    preprocessing: Callable[..., Any],
+    make_recipe: Callable[..., Any],
+) -> None:
+    run_dir = straight[1].run_dir
+    with pytest.raises(UsageError, match="already holds"):
+        train(model, dataset, make_recipe(), run_dir=run_dir, preprocessing=preprocessing)
+    with pytest.raises(UsageError, match="recipe_id"):
+        train(
+            model,
+            dataset,
+            make_recipe(epochs=5),
+            run_dir=run_dir,
+            preprocessing=preprocessing,
+            resume=True,
+            seed=3,
+        )
+
+
+def test_a_damaged_checkpoint_is_refused(
+    tmp_path: Path,
+    model: Any,
+    dataset: ImageDataset,
+    preprocessing: Callable[..., Any],
+    make_recipe: Callable[..., Any],
+) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"PK\x03\x04 not much of a checkpoint")
+    with pytest.raises(DataError, match="damaged"):
+        train(
+            model,
+            dataset,
+            make_recipe(),
+            run_dir=tmp_path,
+            preprocessing=preprocessing,
+            resume=True,
+        )
+
+
+def test_a_model_for_other_classes_is_refused(
+    tmp_path: Path,
+    dataset: ImageDataset,
+    preprocessing: Callable[..., Any],
+    make_model: Callable[..., Any],
+    make_recipe: Callable[..., Any],
+) -> None:
+    with pytest.raises(UsageError, match="num_classes=10"):
+        train(
+            make_model(num_classes=7),
+            dataset,
+            make_recipe(),
+            run_dir=tmp_path,
+            preprocessing=preprocessing,
+        )
+
+
+def test_a_loss_that_explodes_stops_the_run(
+    tmp_path: Path,
+    model: Any,
+    dataset: ImageDataset,
+    make_recipe: Callable[..., Any],
+) -> None:
+    def broken(images: np.ndarray) -> np.ndarray:
+        return np.full(images.shape, np.nan, np.float32)
+
+    with pytest.raises(EdgeZooError, match="learning_rate"):
+        train(model, dataset, make_recipe(), run_dir=tmp_path, preprocessing=broken, verbose=0)
+
+
+def test_gray_images_reach_an_rgb_model_of_another_size(
+    tmp_path: Path,
+    dataset: ImageDataset,
+    preprocessing: Callable[..., Any],
+    make_model: Callable[..., Any],
+    make_recipe: Callable[..., Any],
+) -> None:
+    result = train(
+        make_model(shape=(32, 32, 3), softmax=False),
+        dataset,
+        make_recipe(epochs=2, optimizer={"name": "adamw", "learning_rate": 1e-3, "l2": 1e-5}),
+        run_dir=tmp_path,
+        preprocessing=preprocessing,
+        verbose=0,
+    )
+    assert 0.0 < result.metrics["loss"] < 4.0
