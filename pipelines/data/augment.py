@@ -70,8 +70,8 @@ def cutout(
 ) -> Images:
     """Sets a square of each chosen image to `value`; it may stick out of the image."""
     count, height, width, _ = images.shape
-    centre_y = rng.integers(0, height, size=count)
-    centre_x = rng.integers(0, width, size=count)
+    centre_y = rng.integers(0, height, size=(count,))
+    centre_x = rng.integers(0, width, size=(count,))
     chosen = rng.random(count) < probability
     rows = _inside(centre_y, height, pixels)
     columns = _inside(centre_x, width, pixels)
@@ -85,7 +85,8 @@ def _inside(centre: npt.NDArray[np.int64], size: int, pixels: int) -> npt.NDArra
     """(N, size): which positions lie in a span of `pixels` around each centre."""
     start = centre[:, np.newaxis] - pixels // 2
     position = np.arange(size)[np.newaxis, :]
-    return (position >= start) & (position < start + pixels)
+    inside: npt.NDArray[np.bool_] = (position >= start) & (position < start + pixels)
+    return inside
 
 
 def crop_boxes(

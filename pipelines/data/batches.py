@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw_model.errors import UsageError
+from model_zoo.preprocessing import Preprocessing
 from pipelines.data import augment
 from pipelines.data.augment import Augmentation
 from pipelines.data.dataset import Images, Split
@@ -58,10 +59,12 @@ class Batches:
             raise IndexError(f"batch {index} of {len(self)}")
         chosen = self.indices(index)
         rng = np.random.default_rng([self.seed, self.epoch, index, _CHANGES])
-        images = self._changed(self.split.read(chosen), rng)
-        images = to_channels(images, self.input_shape[2])
+        images = self.split.read(chosen)
+        if self.training or not isinstance(self.preprocessing, Preprocessing):
+            images = to_channels(self._changed(images, rng), self.input_shape[2])
         targets = np.zeros((len(chosen), self.num_classes), dtype=np.float32)
         targets[np.arange(len(chosen)), self.split.labels[chosen]] = 1.0
+        # The zoo's own preprocessing crops and resizes what is not of its size yet, as in evaluation.
         inputs = np.asarray(self.preprocessing(images), dtype=np.float32)
         if self.augmentation.mixup_alpha > 0:
             inputs, targets = augment.mixup(inputs, targets, rng, self.augmentation.mixup_alpha)

@@ -30,7 +30,7 @@ def save(path: Path, model: Any, optimizer: Any, meta: dict[str, Any]) -> None:
     """Writes weights, optimizer (with its averages) and `meta`; the old file stays until this is whole."""
     from keras import ops
 
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for prefix, variables in _groups(model, optimizer):
         for index, variable in enumerate(variables):
             arrays[f"{prefix}{index}"] = np.asarray(ops.convert_to_numpy(variable.value))
@@ -43,7 +43,8 @@ def save(path: Path, model: Any, optimizer: Any, meta: dict[str, Any]) -> None:
 def read_meta(path: Path) -> dict[str, Any]:
     """What `save` was given as `meta`."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here and not by NumPy, which leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             meta: dict[str, Any] = json.loads(arrays[_META].tobytes())
             return meta
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

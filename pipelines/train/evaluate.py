@@ -13,7 +13,7 @@ from pipelines.data.dataset import Split
 def evaluate(
     model: Any,
     split: Split,
-    preprocessing: Preprocess,
+    preprocessing: Preprocess | None = None,
     *,
     batch_size: int = 256,
     verbose: int = 0,
@@ -26,7 +26,7 @@ def evaluate(
 def predict(
     model: Any,
     split: Split,
-    preprocessing: Preprocess,
+    preprocessing: Preprocess | None = None,
     *,
     batch_size: int = 256,
     verbose: int = 0,
@@ -36,7 +36,7 @@ def predict(
         split,
         batch_size=batch_size,
         num_classes=int(model.output_shape[-1]),
-        preprocessing=preprocessing,
+        preprocessing=preprocessing_of(model, preprocessing),
         input_shape=input_shape_of(model, split),
     )
     outputs = model.predict(as_keras(batches), verbose=verbose)
@@ -84,3 +84,13 @@ def input_shape_of(model: Any, split: Split) -> tuple[int, int, int]:
         int(wanted or own) for wanted, own in zip(shape[1:], split.image_shape, strict=True)
     )
     return height, width, channels
+
+
+def preprocessing_of(model: Any, given: Preprocess | None) -> Preprocess:
+    """`given`, or the preprocessing that travels with the model."""
+    own: Preprocess | None = given or getattr(model, "preprocessing", None)
+    if own is None:
+        raise UsageError(
+            "The model carries no preprocessing; pass preprocessing= (uint8 images to model input)."
+        )
+    return own

@@ -17,7 +17,7 @@ from hw_model.files import atomic_path, write_json, write_text
 from pipelines.data.batches import Batches, Preprocess, as_keras
 from pipelines.data.dataset import ImageDataset, subset
 from pipelines.train import checkpoint
-from pipelines.train.evaluate import evaluate, input_shape_of, is_probabilities
+from pipelines.train.evaluate import evaluate, input_shape_of, is_probabilities, preprocessing_of
 from pipelines.train.freeze import apply_stage
 from pipelines.train.optimizer import exclude_from_decay, keras_schedule, make_optimizer
 from pipelines.train.recipe import Recipe, Stage, load_recipe, recipe_id
@@ -80,15 +80,16 @@ def train(
     recipe: Recipe | str | Path,
     *,
     run_dir: str | Path,
-    preprocessing: Preprocess,
+    preprocessing: Preprocess | None = None,
     resume: bool = False,
     seed: int = 0,
     verbose: int | None = None,
 ) -> TrainResult:
     """Trains `model` in place and leaves the averaged weights in it and in `run_dir`.
 
-    `preprocessing` turns uint8 (N, H, W, C) into the float32 the model takes. With `resume` the run
-    in `run_dir` continues after its last whole epoch, to the weights an uninterrupted run gives.
+    `preprocessing` turns uint8 (N, H, W, C) into the float32 the model takes; it defaults to the
+    model's own. With `resume` the run in `run_dir` continues after its last whole epoch, to the
+    weights an uninterrupted run gives.
 
     Raises:
         UsageError: model and data do not fit, or `run_dir` holds another run.
@@ -101,7 +102,7 @@ def train(
         model=model,
         dataset=dataset,
         recipe=recipe,
-        preprocessing=preprocessing,
+        preprocessing=preprocessing_of(model, preprocessing),
         run_dir=Path(run_dir),
         seed=seed,
         verbose=verbose,
@@ -131,6 +132,11 @@ def _check_fit(run: _Run) -> bool:
         )
     batches = _batches(run, training=False, batch_size=2)
     scores = np.asarray(ops.convert_to_numpy(run.model(batches[0][0], training=False)))
+    if not np.isfinite(scores).all():
+        raise EdgeZooError(
+            "The model's outputs are not finite before training starts; check its weights and "
+            "preprocessing."
+        )
     return not is_probabilities(scores)
 
 
@@ -308,6 +314,9 @@ def _write_csv(path: Path, history: list[dict[str, float]]) -> None:
 def _finish(run: _Run) -> TrainResult:
     """Evaluates and writes the final weights."""
     metrics = evaluate(run.model, run.dataset.test, run.preprocessing)
+    if hasattr(run.model, "weights_origin"):
+        # Export refuses a zoo model whose weights nobody trained or loaded.
+        run.model.weights_origin = f"trained on {run.dataset.name} by {run.recipe.name}"
     weights = run.run_dir / FINAL_WEIGHTS
     with atomic_path(weights) as temporary:
         run.model.save_weights(temporary)

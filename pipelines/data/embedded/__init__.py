@@ -31,7 +31,7 @@ def load_embedded(name: str) -> ImageDataset:
     """One of `NAMES`, wholly in memory."""
     path = Path(__file__).with_name(f"{name}.npz")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             splits = {
                 split: ArraySplit(arrays[f"{split}_images"], arrays[f"{split}_labels"])
                 for split in ("train", "test")

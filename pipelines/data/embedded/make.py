@@ -6,9 +6,9 @@ python -m pipelines.data.embedded.make digits /path/to/sklearn/datasets/data/dig
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hw_model.errors import UsageError
 from hw_model.files import atomic_path
@@ -45,7 +45,7 @@ def digits(csv: Path) -> Path:
     return _write("digits", arrays)
 
 
-def _write(name: str, arrays: dict[str, npt.NDArray[np.uint8]]) -> Path:
+def _write(name: str, arrays: dict[str, Any]) -> Path:
     path = _FOLDER / f"{name}.npz"
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, **arrays)

@@ -240,13 +240,29 @@ def test_a_loss_that_explodes_stops_the_run(
     tmp_path: Path,
     model: Any,
     dataset: ImageDataset,
+    preprocessing: Callable[..., Any],
     make_recipe: Callable[..., Any],
+) -> None:
+    recipe = make_recipe(optimizer={"learning_rate": 1e30})
+    with pytest.raises(EdgeZooError, match=r"lower optimizer\.learning_rate"):
+        train(model, dataset, recipe, run_dir=tmp_path, preprocessing=preprocessing, verbose=0)
+
+
+def test_inputs_that_are_not_finite_are_refused(
+    tmp_path: Path, model: Any, dataset: ImageDataset, make_recipe: Callable[..., Any]
 ) -> None:
     def broken(images: np.ndarray) -> np.ndarray:
         return np.full(images.shape, np.nan, np.float32)
 
-    with pytest.raises(EdgeZooError, match="learning_rate"):
+    with pytest.raises(EdgeZooError, match="not finite before training"):
         train(model, dataset, make_recipe(), run_dir=tmp_path, preprocessing=broken, verbose=0)
+
+
+def test_a_model_without_preprocessing_asks_for_one(
+    tmp_path: Path, model: Any, dataset: ImageDataset, make_recipe: Callable[..., Any]
+) -> None:
+    with pytest.raises(UsageError, match="pass preprocessing="):
+        train(model, dataset, make_recipe(), run_dir=tmp_path)
 
 
 def test_gray_images_reach_an_rgb_model_of_another_size(
