@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from hw_model.errors import SpecError
@@ -53,13 +54,11 @@ class Builder(ABC, Generic[H, R]):
 
     def conv(self, x: H, filters: int, kernel: int, *, name: str, stride: int = 1, bias: bool = False) -> H:
         """Square SAME convolution."""
-        op = Conv2D(filters=filters, kernel=(kernel, kernel), stride=(stride, stride), bias=bias)
-        return self.emit(op, (x,), name=name)[0]
+        return self.emit(_conv(filters, kernel, stride, bias), (x,), name=name)[0]
 
     def depthwise(self, x: H, kernel: int, *, name: str, stride: int = 1) -> H:
         """Square SAME depthwise convolution."""
-        op = DepthwiseConv2D(kernel=(kernel, kernel), stride=(stride, stride))
-        return self.emit(op, (x,), name=name)[0]
+        return self.emit(_depthwise(kernel, stride), (x,), name=name)[0]
 
     def group_conv(
         self, x: H, filters: int, kernel: int, *, group_size: int, name: str, stride: int = 1
@@ -72,11 +71,11 @@ class Builder(ABC, Generic[H, R]):
 
     def batch_norm(self, x: H, *, name: str) -> H:
         """Batch normalisation over channels."""
-        return self.emit(BatchNorm(), (x,), name=name)[0]
+        return self.emit(_batch_norm(), (x,), name=name)[0]
 
     def activation(self, x: H, function: ActivationName, *, name: str) -> H:
         """Elementwise non-linearity."""
-        return self.emit(Activation(function=function), (x,), name=name)[0]
+        return self.emit(_activation(function), (x,), name=name)[0]
 
     def dense(self, x: H, units: int, *, name: str) -> H:
         """Fully connected layer with bias."""
@@ -113,6 +112,27 @@ class Builder(ABC, Generic[H, R]):
     def reshape(self, x: H, shape: Shape, *, name: str) -> H:
         """Same elements, other shape (batch included)."""
         return self.emit(Reshape(shape=shape), (x,), name=name)[0]
+
+
+# Equal operation types are shared: making them anew takes a tenth of the time a search spends on a graph.
+@lru_cache(maxsize=1 << 14, typed=True)
+def _conv(filters: int, kernel: int, stride: int, bias: bool) -> Conv2D:
+    return Conv2D(filters=filters, kernel=(kernel, kernel), stride=(stride, stride), bias=bias)
+
+
+@lru_cache(maxsize=1 << 10, typed=True)
+def _depthwise(kernel: int, stride: int) -> DepthwiseConv2D:
+    return DepthwiseConv2D(kernel=(kernel, kernel), stride=(stride, stride))
+
+
+@lru_cache(maxsize=1)
+def _batch_norm() -> BatchNorm:
+    return BatchNorm()
+
+
+@lru_cache(maxsize=64)
+def _activation(function: ActivationName) -> Activation:
+    return Activation(function=function)
 
 
 class GraphBuilder(Builder[int, Graph]):

@@ -1,7 +1,12 @@
-"""From the graph as trained to the graph as executed: dropout gone, batch norm folded, ReLU fused, int8."""
+"""From the graph as trained to the graph as executed: dropout gone, batch norm folded, ReLU fused, int8.
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+One sweep over the operations does all of it, because a search runs it for every candidate. Its steps are
+also what the cost model reads, which needs types and shapes but no graph.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from hw_model.graph.ops import (
@@ -20,175 +25,177 @@ from hw_model.graph.ops import (
     Scale,
     Split,
 )
-from hw_model.graph.types import DType, Graph, Op, Tensor
+from hw_model.graph.types import DType, Graph, Op, Shape, Tensor
 
 GroupForm = Literal["split", "native"]
 _WEIGHTED = (Conv2D, DepthwiseConv2D, Dense)
 _FUSES_ACTIVATION = (*_WEIGHTED, Add, Mul)
 
 
-class _Rewriter:
-    """Copies a graph operation by operation; a replaced tensor is found under its old index."""
+@dataclass(slots=True)
+class Step:
+    """An operation of the inference graph while it is being made; tensors are indices into `Steps.shapes`."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.tensors: list[Tensor] = []
-        self.ops: list[Op] = []
-        self._new: dict[int, int] = {}
-        self.inputs = tuple(self._copy(index) for index in graph.inputs)
-
-    def _copy(self, old: int) -> int:
-        self.tensors.append(self.graph.tensors[old])
-        self._new[old] = len(self.tensors) - 1
-        return self._new[old]
-
-    def emit(self, name: str, kind: OpType, inputs: Iterable[int]) -> tuple[int, ...]:
-        """Adds an operation reading new tensors and writing fresh ones."""
-        sources = tuple(inputs)
-        shapes = kind.infer(tuple(self.tensors[index].shape for index in sources))
-        dtype = kind.output_dtype(self.tensors[sources[0]].dtype)
-        first = len(self.tensors)
-        for part, shape in enumerate(shapes):
-            label = name if len(shapes) == 1 else f"{name}:{part}"
-            self.tensors.append(Tensor(label, shape, dtype))
-        outputs = tuple(range(first, first + len(shapes)))
-        self.ops.append(Op(name, kind, sources, outputs))
-        return outputs
-
-    def sources(self, op: Op) -> tuple[int, ...]:
-        """The new tensors an old operation reads."""
-        return tuple(self._new[index] for index in op.inputs)
-
-    def stand_for(self, old: Iterable[int], new: Iterable[int]) -> None:
-        """Readers of the old tensors shall read the new ones."""
-        self._new.update(zip(old, new, strict=True))
-
-    def finish(self) -> Graph:
-        """The rewritten graph."""
-        outputs = tuple(self._new[index] for index in self.graph.outputs)
-        return Graph(tuple(self.tensors), tuple(self.ops), self.inputs, outputs, self.graph.name)
+    name: str
+    kind: OpType
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
 
 
-def _rewrite(graph: Graph, step: Callable[[_Rewriter, Op], bool]) -> Graph:
-    """Applies `step` to each operation; where it answers False the operation is copied."""
-    rewriter = _Rewriter(graph)
-    for op in graph.ops:
-        if not step(rewriter, op):
-            rewriter.stand_for(op.outputs, rewriter.emit(op.name, op.type, rewriter.sources(op)))
-    return rewriter.finish()
+class Steps:
+    """The operations a graph executes, in order.
 
+    Tensors keep the index they have in the graph; those that lowering adds come after them.
+    """
 
-def drop_training_ops(graph: Graph) -> Graph:
-    """Removes dropout and drop-connect."""
+    def __init__(self, graph: Graph, group_form: GroupForm) -> None:
+        self.items: list[Step] = []
+        self.shapes: list[Shape] = [tensor.shape for tensor in graph.tensors]
+        self._group_form: GroupForm = group_form
+        # Where to find the value of each tensor: dropped and fused operations pass their input on.
+        self._value = list(range(len(graph.tensors)))
+        self._writer: dict[int, Step] = {}
+        readers, ends = self._skip_dropout(graph)
+        for op in graph.ops:
+            kind = type(op.type)
+            if kind is Dropout:
+                self._value[op.outputs[0]] = self._value[op.inputs[0]]
+                continue
+            if kind is BatchNorm or kind is Activation:
+                source = self._plain[op.inputs[0]]
+                alone = readers[source] == 1 and source not in ends
+                if self._absorb(op, alone):
+                    continue
+            elif kind is GroupConv2D:
+                self._lower_groups(op)
+                continue
+            self._add(op.name, op.type, self._sources(op), op.outputs)
+        self.inputs = graph.inputs
+        self.outputs = tuple([self._value[index] for index in graph.outputs])
 
-    def step(rewriter: _Rewriter, op: Op) -> bool:
-        if not isinstance(op.type, Dropout):
-            return False
-        rewriter.stand_for(op.outputs, rewriter.sources(op))
-        return True
+    def _skip_dropout(self, graph: Graph) -> tuple[list[int], set[int]]:
+        """How many operations read each tensor, and which ones leave the graph, once dropout is gone."""
+        self._plain = plain = list(range(len(graph.tensors)))
+        readers = [0] * len(plain)
+        for op in graph.ops:
+            if type(op.type) is Dropout:
+                plain[op.outputs[0]] = plain[op.inputs[0]]
+            else:
+                for index in op.inputs:
+                    readers[plain[index]] += 1
+        return readers, {plain[index] for index in graph.outputs}
 
-    return _rewrite(graph, step)
+    def _sources(self, op: Op) -> tuple[int, ...]:
+        value = self._value
+        return tuple([value[index] for index in op.inputs])
 
+    def _add(
+        self, name: str, kind: OpType, inputs: tuple[int, ...], outputs: tuple[int, ...]
+    ) -> None:
+        step = Step(name, kind, inputs, outputs)
+        self.items.append(step)
+        for index in outputs:
+            self._writer[index] = step
 
-def lower_group_convs(graph: Graph, form: GroupForm) -> Graph:
-    """Replaces each group convolution by split, convolutions and concat, or by one native grouped convolution."""
-
-    def step(rewriter: _Rewriter, op: Op) -> bool:
-        kind = op.type
-        if not isinstance(kind, GroupConv2D):
-            return False
-        (source,) = rewriter.sources(op)
-        conv = Conv2D(
-            filters=kind.group_size,
-            kernel=kind.kernel,
-            stride=kind.stride,
-            padding=kind.padding,
-            bias=True,
-            activation=kind.activation,
-        )
-        if form == "native":
-            whole = replace(conv, filters=kind.filters, groups=kind.groups)
-            rewriter.stand_for(op.outputs, rewriter.emit(op.name, whole, (source,)))
+    def _absorb(self, op: Op, alone: bool) -> bool:
+        """Lets the step before take over a batch norm or ReLU; a batch norm it cannot take becomes a scale."""
+        source = self._value[op.inputs[0]]
+        host = self._writer.get(source) if alone else None
+        merged = None if host is None else _merged(host.kind, op.type)
+        if host is not None and merged is not None:
+            host.kind = merged
+            self._value[op.outputs[0]] = source
             return True
-        pieces = rewriter.emit(f"{op.name}/split", Split(parts=kind.groups), (source,))
-        branches = [
-            rewriter.emit(f"{op.name}/conv_{group}", conv, (piece,))[0]
-            for group, piece in enumerate(pieces)
-        ]
-        rewriter.stand_for(op.outputs, rewriter.emit(f"{op.name}/concat", Concat(), branches))
-        return True
+        if isinstance(op.type, BatchNorm):
+            self._add(op.name, Scale(), (source,), op.outputs)
+            return True
+        return False
 
-    return _rewrite(graph, step)
+    def _lower_groups(self, op: Op) -> None:
+        """A group convolution as split, convolutions and concat, or as one native grouped convolution."""
+        kind = op.type
+        assert isinstance(kind, GroupConv2D)
+        source = self._value[op.inputs[0]]
+        if self._group_form == "native":
+            self._add(op.name, _native(kind), (source,), op.outputs)
+            return
+        batch, height, width, channels = self.shapes[source]
+        *out, _ = self.shapes[op.outputs[0]]
+        pieces = self._new((batch, height, width, channels // kind.groups), kind.groups)
+        parts = self._new((*out, kind.group_size), kind.groups)
+        self._add(f"{op.name}/split", Split(parts=kind.groups), (source,), pieces)
+        conv = _branch(kind)
+        for group, (piece, part) in enumerate(zip(pieces, parts, strict=True)):
+            self._add(f"{op.name}/conv_{group}", conv, (piece,), (part,))
+        self._add(f"{op.name}/concat", Concat(), parts, op.outputs)
 
-
-def fold_batch_norms(graph: Graph) -> Graph:
-    """Merges each batch norm into the convolution it follows; one that follows nothing foldable stays a scale."""
-
-    def step(rewriter: _Rewriter, op: Op) -> bool:
-        if not isinstance(op.type, BatchNorm):
-            return False
-        (source,) = rewriter.sources(op)
-        host = _only_producer(graph, rewriter, op, source, _WEIGHTED)
-        if host is None:
-            rewriter.stand_for(op.outputs, rewriter.emit(op.name, Scale(), (source,)))
-        else:
-            last = rewriter.ops[host]
-            assert isinstance(last.type, _WEIGHTED)
-            rewriter.ops[host] = replace(last, type=replace(last.type, bias=True))
-            rewriter.stand_for(op.outputs, (source,))
-        return True
-
-    return _rewrite(graph, step)
+    def _new(self, shape: Shape, count: int) -> tuple[int, ...]:
+        first = len(self.shapes)
+        self.shapes.extend([shape] * count)
+        return tuple(range(first, first + count))
 
 
-def fuse_activations(graph: Graph) -> Graph:
-    """Lets the producer of a tensor apply the ReLU that is its only reader."""
-
-    def step(rewriter: _Rewriter, op: Op) -> bool:
-        if not isinstance(op.type, Activation) or op.type.function not in FUSIBLE:
-            return False
-        (source,) = rewriter.sources(op)
-        host = _only_producer(graph, rewriter, op, source, _FUSES_ACTIVATION)
-        if host is None:
-            return False
-        last = rewriter.ops[host]
-        assert isinstance(last.type, _FUSES_ACTIVATION)
-        fused: OpType = replace(last.type, activation=op.type.function)
-        rewriter.ops[host] = replace(last, type=fused)
-        rewriter.stand_for(op.outputs, (source,))
-        return True
-
-    return _rewrite(graph, step)
-
-
-def _only_producer(
-    graph: Graph, rewriter: _Rewriter, op: Op, source: int, kinds: tuple[type[OpType], ...]
-) -> int | None:
-    """Position of the new operation writing `source`, if `op` is its only reader and it can absorb `op`."""
-    (old,) = op.inputs
-    if len(graph.consumers[old]) != 1 or old in graph.outputs:
+# Equal types are shared, so that a cache keyed by type finds them by identity.
+@lru_cache(maxsize=1 << 14)
+def _merged(host: OpType, guest: OpType) -> OpType | None:
+    """`host` doing the work of `guest` as well, if it can."""
+    if getattr(host, "activation", None) is not None:
         return None
-    for position in range(len(rewriter.ops) - 1, -1, -1):
-        if source in rewriter.ops[position].outputs:
-            kind = rewriter.ops[position].type
-            free = getattr(kind, "activation", None) is None
-            return position if isinstance(kind, kinds) and free else None
-    return None
+    if isinstance(guest, BatchNorm):
+        return replace(host, bias=True) if isinstance(host, _WEIGHTED) else None
+    if not isinstance(guest, Activation) or guest.function not in FUSIBLE:
+        return None
+    return replace(host, activation=guest.function) if isinstance(host, _FUSES_ACTIVATION) else None
 
 
-def retype(graph: Graph, dtype: DType) -> Graph:
-    """The same graph computing in `dtype`; integer tensors such as ids stay."""
-    tensors = tuple(
-        replace(tensor, dtype=dtype) if tensor.dtype.startswith("float") else tensor
-        for tensor in graph.tensors
+@lru_cache(maxsize=1 << 14)
+def _branch(kind: GroupConv2D) -> Conv2D:
+    return Conv2D(
+        filters=kind.group_size,
+        kernel=kind.kernel,
+        stride=kind.stride,
+        padding=kind.padding,
+        bias=True,
+        activation=kind.activation,
     )
-    return replace(graph, tensors=tensors)
+
+
+@lru_cache(maxsize=1 << 14)
+def _native(kind: GroupConv2D) -> Conv2D:
+    return replace(_branch(kind), filters=kind.filters, groups=kind.groups)
 
 
 def to_inference(graph: Graph, *, group_form: GroupForm = "split", dtype: DType = "int8") -> Graph:
-    """The graph a converter is expected to produce and an accelerator to run."""
-    graph = drop_training_ops(graph)
-    graph = lower_group_convs(graph, group_form)
-    graph = fold_batch_norms(graph)
-    graph = fuse_activations(graph)
-    return retype(graph, dtype)
+    """The graph a converter is expected to produce and an accelerator to run.
+
+    Dropout disappears; group convolutions take `group_form`; a batch norm merges into the convolution it
+    follows, or stays as a scale; a ReLU merges into the only operation it reads; floats become `dtype`.
+    """
+    steps = Steps(graph, group_form)
+    tensors: list[Tensor] = []
+    place: dict[int, int] = {}
+    floats: list[DType] = []  # element types before `dtype` replaces the floats
+
+    def put(index: int, name: str, kind: DType) -> None:
+        place[index] = len(tensors)
+        floats.append(kind)
+        tensors.append(
+            Tensor(name, steps.shapes[index], dtype if kind.startswith("float") else kind)
+        )
+
+    for index in steps.inputs:
+        put(index, graph.tensors[index].name, graph.tensors[index].dtype)
+    ops: list[Op] = []
+    for step in steps.items:
+        inputs = _places(place, step.inputs)
+        kind = step.kind.output_dtype(floats[inputs[0]])
+        single = len(step.outputs) == 1
+        for part, index in enumerate(step.outputs):
+            put(index, step.name if single else f"{step.name}:{part}", kind)
+        ops.append(Op(step.name, step.kind, inputs, _places(place, step.outputs)))
+    ends = _places(place, steps.outputs)
+    return Graph(tuple(tensors), tuple(ops), _places(place, steps.inputs), ends, graph.name)
+
+
+def _places(place: dict[int, int], indices: Sequence[int]) -> tuple[int, ...]:
+    return tuple([place[index] for index in indices])
