@@ -16,10 +16,10 @@ from model_zoo.spec.image import (
     Stem,
     from_json,
 )
-from model_zoo.spec.scaling import round_filters, scale_width
+from model_zoo.spec.scaling import fit_strides, round_filters, scale_width
 
 __all__ = [
     "BLOCK_KINDS", "FAMILIES", "Backbone", "Block", "BlockKind", "Choice", "ClassifierHead", "ImageInput",
-    "ModelSpec", "Node", "OneOf", "Space", "Stack", "Stem", "diff", "from_json", "is_open", "one_of",
-    "round_filters", "scale_width",
+    "ModelSpec", "Node", "OneOf", "Space", "Stack", "Stem", "diff", "fit_strides", "from_json", "is_open",
+    "one_of", "round_filters", "scale_width",
 ]  # fmt: skip

@@ -227,11 +227,6 @@ class ModelSpec(Node):
         """The network as a graph of operations, as it is trained."""
         return _graph(self)
 
-    def with_input(self, height: int, width: int, channels: int | None = None) -> "ModelSpec":
-        """The same network for another image size."""
-        channels = self.input.channels if channels is None else channels
-        return replace(self, input=ImageInput(height=height, width=width, channels=channels))
-
 
 @cache
 def _lower() -> Any:

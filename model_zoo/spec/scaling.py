@@ -1,4 +1,4 @@
-"""Width multipliers: the same network, thinner or wider, with widths the hardware likes."""
+"""The same network at another scale: width multipliers, and strides that suit a small image."""
 
 from dataclasses import replace
 
@@ -64,3 +64,27 @@ def _scale_groups(stack: Stack, multiplier: float, channels: int, divisor: int) 
         for width in inputs
     )
     return replace(stack, group_size=size) if fits else replace(stack, kind="fused", group_size=None)
+
+
+MIN_LAST_MAP = 3
+
+
+def fit_strides(spec: ModelSpec, *, side: int | None = None) -> ModelSpec:
+    """Removes strides until the last feature map of the spec's own input has at least 3 pixels a side.
+
+    Networks designed for 224 px reduce by 32, which leaves nothing of a 28 px image. The stem's stride
+    goes first, then those of the stacks from the last on; parameters do not change.
+    `side` replaces the short side of the spec's input.
+    """
+    side = side or min(spec.input.height, spec.input.width)
+    backbone = spec.backbone
+    if -(-side // backbone.total_stride) >= MIN_LAST_MAP:
+        return spec
+    backbone = replace(backbone, stem=replace(backbone.stem, stride=1))
+    for index in reversed(range(len(backbone.stacks))):
+        if -(-side // backbone.total_stride) >= MIN_LAST_MAP:
+            break
+        stacks = list(backbone.stacks)
+        stacks[index] = replace(stacks[index], stride=1)
+        backbone = replace(backbone, stacks=tuple(stacks))
+    return replace(spec, backbone=backbone)

@@ -1,0 +1,130 @@
+"""From a name to a spec and from a spec to a Keras model; specs are made without importing Keras."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from hw_model.errors import SpecError, UsageError
+from model_zoo import registry
+from model_zoo.spec.image import Backbone, ImageInput, ModelSpec
+from model_zoo.spec.scaling import fit_strides, scale_width
+
+if TYPE_CHECKING:
+    from model_zoo.nn.model import ZooModel
+    from model_zoo.preprocessing import Preprocessing
+
+ClassifierActivation = Literal["softmax", "sigmoid"] | None
+
+
+def create_spec(
+    name: str,
+    *,
+    num_classes: int | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    width: float = 1.0,
+    strides: Literal["published", "fit"] = "published",
+    classifier_activation: ClassifierActivation | Literal["published"] = "published",
+    dropout: float | None = None,
+    drop_connect: float | None = None,
+    backbone: bool = False,
+) -> ModelSpec:
+    """The spec of a registered architecture, changed where asked.
+
+    `input_shape` is (height, width, channels). `width` multiplies every width. `strides="fit"` removes
+    strides a small image cannot afford. `backbone=True` leaves the head out: the model then returns its
+    stride levels `P1`, `P2`, ...
+
+    >>> create_spec("mobilenet_edgetpu_v2_s", num_classes=10).head.num_classes
+    10
+
+    Raises:
+        UnknownNameError: unknown name; suggests near ones.
+        SpecError: a combination no network can have, with its path.
+    """
+    spec = registry.spec_of(name)
+    size = spec.input
+    if input_shape is not None:
+        if len(input_shape) != 3:
+            raise SpecError("input_shape", f"is (height, width, channels). Received: {input_shape}")
+        height, wide, channels = input_shape
+        size = ImageInput(height=height, width=wide, channels=channels)
+    if width != 1.0:
+        spec = scale_width(spec, width)
+    spec = _resized(spec, size, strides)
+    if drop_connect is not None:
+        spec = replace(spec, backbone=replace(spec.backbone, drop_connect=drop_connect))
+    if backbone:
+        return replace(spec, head=None)
+    head = spec.head
+    assert head is not None, "registered architectures have heads"
+    if num_classes is not None:
+        head = replace(head, num_classes=num_classes)
+    if dropout is not None:
+        head = replace(head, dropout=dropout)
+    if classifier_activation != "published":
+        head = replace(head, activation=classifier_activation)
+    return replace(spec, head=head)
+
+
+def _resized(spec: ModelSpec, size: ImageInput, strides: str) -> ModelSpec:
+    """The spec for another image; strides are fitted before the size is checked against them."""
+    if strides not in ("published", "fit"):
+        raise UsageError(f"strides is 'published' or 'fit'. Received: {strides!r}")
+    if strides == "published":
+        return replace(spec, input=size)
+    side = max(size.height, size.width, spec.backbone.total_stride)
+    roomy = ImageInput(height=side, width=side, channels=size.channels)
+    backbone: Backbone = fit_strides(replace(spec, input=roomy), side=min(size.height, size.width)).backbone
+    return replace(spec, input=size, backbone=backbone)
+
+
+def create_model(
+    name: str | ModelSpec,
+    *,
+    num_classes: int | None = None,
+    weights: str | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    width: float = 1.0,
+    strides: Literal["published", "fit"] = "published",
+    classifier_activation: ClassifierActivation | Literal["published"] = "published",
+    dropout: float | None = None,
+    drop_connect: float | None = None,
+    backbone: bool = False,
+    preprocessing: "Preprocessing | None" = None,
+) -> "ZooModel":
+    """A Keras model of a registered architecture, a preset's architecture, or a spec.
+
+    `weights` is None (random), the name of a preset, or the path of a `.weights.h5` file; a preset brings its
+    own architecture, preprocessing and class names, and a `num_classes` other than its own replaces the
+    classifier by a fresh one. The other arguments are those of `create_spec`.
+
+    Raises:
+        UnknownNameError: unknown model or preset; suggests near ones.
+        SpecError: a combination no network can have, with its path.
+        DataError: a weight file that is missing, corrupt or belongs to another network.
+    """
+    from model_zoo import presets
+    from model_zoo.nn.model import ZooModel
+
+    if isinstance(name, ModelSpec):
+        spec = name
+    elif name in presets.names() and weights in (None, name):
+        return presets.load_model(name, num_classes=num_classes, classifier_activation=classifier_activation)
+    else:
+        spec = create_spec(
+            name,
+            num_classes=num_classes,
+            input_shape=input_shape,
+            width=width,
+            strides=strides,
+            classifier_activation=classifier_activation,
+            dropout=dropout,
+            drop_connect=drop_connect,
+            backbone=backbone,
+        )
+    if weights in presets.names():
+        return presets.load_into(spec, str(weights), name=name if isinstance(name, str) else None)
+    title = name if isinstance(name, str) else spec.family
+    model = ZooModel(spec, preprocessing=preprocessing, name=title)
+    if weights is not None:
+        presets.load_weights(model, weights)
+    return model
