@@ -79,7 +79,7 @@ def test_holds_every_file_of_the_packages(wheel: Path, root: Path) -> None:
 
 
 def test_the_licence_travels_with_it(wheel: Path) -> None:
-    assert any(n.endswith(".dist-info/LICENSE") for n in zipfile.ZipFile(wheel).namelist())
+    assert any(n.endswith(".dist-info/licenses/LICENSE") for n in zipfile.ZipFile(wheel).namelist())
 
 
 def test_packages_come_from_the_wheel(python: Path, root: Path, tmp_path: Path) -> None:
