@@ -36,7 +36,9 @@ class UnknownNameError(UsageError):
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         names = sorted(known)
         near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(names)}."
+        hint = f"Known: {', '.join(names)}." if names else "None is known here."
+        if near:
+            hint = f"Did you mean {' or '.join(near)}?"
         super().__init__(f"Unknown {kind}. {hint} Received: {name!r}")
 
 

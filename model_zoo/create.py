@@ -5,14 +5,12 @@ from typing import TYPE_CHECKING, Literal
 
 from hw_model.errors import SpecError, UsageError
 from model_zoo import registry
-from model_zoo.spec.image import Backbone, ImageInput, ModelSpec
+from model_zoo.spec.image import Backbone, ClassifierActivation, ImageInput, ModelSpec
 from model_zoo.spec.scaling import fit_strides, scale_width
 
 if TYPE_CHECKING:
     from model_zoo.nn.model import ZooModel
     from model_zoo.preprocessing import Preprocessing
-
-ClassifierActivation = Literal["softmax", "sigmoid"] | None
 
 
 def create_spec(
@@ -73,7 +71,9 @@ def _resized(spec: ModelSpec, size: ImageInput, strides: str) -> ModelSpec:
         return replace(spec, input=size)
     side = max(size.height, size.width, spec.backbone.total_stride)
     roomy = ImageInput(height=side, width=side, channels=size.channels)
-    backbone: Backbone = fit_strides(replace(spec, input=roomy), side=min(size.height, size.width)).backbone
+    backbone: Backbone = fit_strides(
+        replace(spec, input=roomy), side=min(size.height, size.width)
+    ).backbone
     return replace(spec, input=size, backbone=backbone)
 
 
@@ -108,7 +108,9 @@ def create_model(
     if isinstance(name, ModelSpec):
         spec = name
     elif name in presets.names() and weights in (None, name):
-        return presets.load_model(name, num_classes=num_classes, classifier_activation=classifier_activation)
+        return presets.load_model(
+            name, num_classes=num_classes, classifier_activation=classifier_activation
+        )
     else:
         spec = create_spec(
             name,

@@ -26,7 +26,9 @@ _ENTRIES: dict[str, Entry] = {}
 def register(name: str, make: Callable[[], ModelSpec], *, task: str) -> None:
     """Makes a variant known by name; a name is taken once."""
     if name in _ENTRIES:
-        raise UsageError(f"An architecture is already registered under this name. Received: {name!r}")
+        raise UsageError(
+            f"An architecture is already registered under this name. Received: {name!r}"
+        )
     _ENTRIES[name] = Entry(name, make, task)
 
 

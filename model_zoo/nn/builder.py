@@ -40,7 +40,9 @@ class KerasBuilder(Builder[Any, tuple[Any, Any]]):
     def emit(self, op: ops.OpType, inputs: Sequence[Any], *, name: str) -> tuple[Any, ...]:
         make = _LAYERS.get(type(op))
         if make is None:
-            raise UsageError(f"No Keras layer is known for this operation. Received: {type(op).__name__}")
+            raise UsageError(
+                f"No Keras layer is known for this operation. Received: {type(op).__name__}"
+            )
         outputs = make(op, name, self.options)(*inputs)
         return tuple(outputs) if isinstance(outputs, list | tuple) else (outputs,)
 
@@ -91,7 +93,9 @@ def _depthwise(op: ops.DepthwiseConv2D, name: str, options: KerasOptions) -> Any
 
 def _group_conv(op: ops.GroupConv2D, name: str, options: KerasOptions) -> Any:
     if op.kernel[0] != op.kernel[1] or op.stride[0] != op.stride[1] or op.padding != "same":
-        raise UsageError(f"{name}: a group convolution here is square with SAME padding. Received: {op}")
+        raise UsageError(
+            f"{name}: a group convolution here is square with SAME padding. Received: {op}"
+        )
     return layers.GroupConv2D(
         op.filters,
         op.group_size,

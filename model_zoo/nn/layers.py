@@ -45,7 +45,9 @@ class GroupConv2D(keras.layers.Layer):
         self.group_form: GroupForm = group_form
         self.groups = filters // group_size
         self.batch_norms = [
-            keras.layers.BatchNormalization(momentum=momentum, epsilon=epsilon, name=f"batch_norm_{group}")
+            keras.layers.BatchNormalization(
+                momentum=momentum, epsilon=epsilon, name=f"batch_norm_{group}"
+            )
             for group in range(self.groups)
         ]
         self.kernels: list[keras.Variable] = []
@@ -78,7 +80,9 @@ class GroupConv2D(keras.layers.Layer):
         return ops.concatenate(branches, axis=-1)
 
     def _call_native(self, inputs: Any) -> Any:
-        kernel = ops.concatenate([ops.convert_to_tensor(kernel) for kernel in self.kernels], axis=-1)
+        kernel = ops.concatenate(
+            [ops.convert_to_tensor(kernel) for kernel in self.kernels], axis=-1
+        )
         scale, shift = self._folded_norm()
         x = ops.conv(inputs, kernel * scale, strides=self.strides, padding="same")
         return keras.activations.get(self.activation)(x + shift)

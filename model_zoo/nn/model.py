@@ -1,7 +1,7 @@
 """The Keras model of a spec: it carries its spec, its preprocessing and its class names, also into saved files."""
 
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -11,7 +11,7 @@ from model_zoo.lowering import lower
 from model_zoo.nn.builder import HE_FAN_OUT, HE_FAN_OUT_PLAIN, KerasBuilder, KerasOptions
 from model_zoo.nn.layers import GroupConv2D, GroupForm
 from model_zoo.preprocessing import Preprocessing
-from model_zoo.spec.image import ModelSpec
+from model_zoo.spec.image import ClassifierActivation, ModelSpec
 
 
 @keras.saving.register_keras_serializable(package="model_zoo")
@@ -73,7 +73,7 @@ class ZooModel(keras.Model):
         *,
         class_names: tuple[str, ...] = (),
         dropout: float | None = None,
-        classifier_activation: str | None = "unchanged",
+        classifier_activation: ClassifierActivation | Literal["published"] = "published",
     ) -> "ZooModel":
         """A new model with the same trained body and a fresh classifier for `num_classes` classes."""
         head = self.spec.head
@@ -84,7 +84,7 @@ class ZooModel(keras.Model):
             num_classes=num_classes,
             dropout=head.dropout if dropout is None else dropout,
             activation=head.activation
-            if classifier_activation == "unchanged"
+            if classifier_activation == "published"
             else classifier_activation,
         )
         model = ZooModel(

@@ -16,7 +16,9 @@ class OneOf:
 
     def __post_init__(self) -> None:
         if not self.values or len(set(self.values)) != len(self.values):
-            raise SpecError(self.name or "one_of", f"needs distinct values. Received: {self.values}")
+            raise SpecError(
+                self.name or "one_of", f"needs distinct values. Received: {self.values}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +66,17 @@ def field_names(cls: type) -> tuple[str, ...]:
 def require_int(path: str, value: object, minimum: int, maximum: int = 1 << 20) -> None:
     """Refuses anything but an integer within the bounds."""
     if type(value) is not int or not minimum <= value <= maximum:
-        raise SpecError(path, f"must be an integer from {minimum} to {maximum}. Received: {value!r}")
+        raise SpecError(
+            path, f"must be an integer from {minimum} to {maximum}. Received: {value!r}"
+        )
 
 
 def require_rate(path: str, value: object) -> None:
     """Refuses anything but a number in [0, 1)."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
-        raise SpecError(path, f"must be a number from 0 up to, not including, 1. Received: {value!r}")
+        raise SpecError(
+            path, f"must be a number from 0 up to, not including, 1. Received: {value!r}"
+        )
 
 
 def require_in(path: str, value: object, allowed: tuple[object, ...]) -> None:

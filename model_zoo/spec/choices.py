@@ -67,7 +67,9 @@ class Space(Generic[S]):
         if isinstance(genotype, Mapping):
             genotype = self.encode(genotype)
         if len(genotype) != len(self.choices):
-            raise UsageError(f"A genotype here has {len(self.choices)} entries. Received: {len(genotype)}")
+            raise UsageError(
+                f"A genotype here has {len(self.choices)} entries. Received: {len(genotype)}"
+            )
         values = {
             choice.path: choice.values[int(index)]
             for choice, index in zip(self.choices, genotype, strict=True)
@@ -83,7 +85,9 @@ class Space(Generic[S]):
         for choice in self.choices:
             if choice.path not in point or point[choice.path] not in choice.values:
                 received = point.get(choice.path, "nothing")
-                raise UsageError(f"{choice.path} must be one of {choice.values}. Received: {received!r}")
+                raise UsageError(
+                    f"{choice.path} must be one of {choice.values}. Received: {received!r}"
+                )
             indices.append(choice.values.index(point[choice.path]))
         return tuple(indices)
 

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Literal
 
@@ -13,10 +13,15 @@ from hw_model.graph import Graph
 from model_zoo.spec.base import Node, require_in, require_int, require_rate
 
 Family = Literal["mobilenet_edgetpu_v1", "mobilenet_edgetpu_v2", "efficientnet_edgetpu"]
-FAMILIES: tuple[Family, ...] = ("mobilenet_edgetpu_v1", "mobilenet_edgetpu_v2", "efficientnet_edgetpu")
+FAMILIES: tuple[Family, ...] = (
+    "mobilenet_edgetpu_v1",
+    "mobilenet_edgetpu_v2",
+    "efficientnet_edgetpu",
+)
 #: project: 1x1 projection alone. dw: expand, depthwise, project. fused: k x k conv, project.
 #: group_fused: k x k group conv, project. fused_late_stride: fused with the stride on the projection.
 BlockKind = Literal["project", "dw", "fused", "group_fused", "fused_late_stride"]
+ClassifierActivation = Literal["softmax", "sigmoid"] | None
 BLOCK_KINDS: tuple[BlockKind, ...] = ("project", "dw", "fused", "group_fused", "fused_late_stride")
 
 
@@ -78,9 +83,13 @@ class Stack(Node):
         if self.kind == "group_fused":
             require_int("group_size", self.group_size, 1)
         elif self.group_size is not None:
-            raise SpecError("group_size", f"belongs to group_fused alone. Received: {self.group_size}")
+            raise SpecError(
+                "group_size", f"belongs to group_fused alone. Received: {self.group_size}"
+            )
         if self.kind == "project" and (self.kernel, self.stride, self.expansion) != (1, 1, 1):
-            raise SpecError("kind", "'project' is a 1x1 convolution: kernel, stride and expansion are 1")
+            raise SpecError(
+                "kind", "'project' is a 1x1 convolution: kernel, stride and expansion are 1"
+            )
 
     @classmethod
     def settle(cls, values: dict[str, Any]) -> dict[str, Any] | None:
@@ -183,7 +192,7 @@ class ClassifierHead(Node):
     top_filters: int = 1280
     dropout: float = 0.0
     form: Literal["conv", "dense"] = "conv"
-    activation: Literal["softmax", "sigmoid"] | None = "softmax"
+    activation: ClassifierActivation = "softmax"
 
     def check(self) -> None:
         require_int("num_classes", self.num_classes, 1)

@@ -30,7 +30,9 @@ def scale_width(
     """
     if not 0 < multiplier <= 16:
         raise UsageError(f"A width multiplier is above 0 and at most 16. Received: {multiplier}")
-    stem = replace(spec.backbone.stem, filters=round_filters(spec.backbone.stem.filters * multiplier, divisor))
+    stem = replace(
+        spec.backbone.stem, filters=round_filters(spec.backbone.stem.filters * multiplier, divisor)
+    )
     stacks: list[Stack] = []
     channels = stem.filters
     for stack in spec.backbone.stacks:
@@ -39,7 +41,9 @@ def scale_width(
             filters=round_filters(stack.filters * multiplier, divisor),
         )
         if stack.mid_filters is not None:
-            scaled = replace(scaled, mid_filters=round_filters(stack.mid_filters * multiplier, divisor))
+            scaled = replace(
+                scaled, mid_filters=round_filters(stack.mid_filters * multiplier, divisor)
+            )
         stacks.append(scaled)
         channels = scaled.filters
     head = spec.head
@@ -63,7 +67,9 @@ def _scale_groups(stack: Stack, multiplier: float, channels: int, divisor: int) 
         and width % ((width * stack.expansion) // size) == 0
         for width in inputs
     )
-    return replace(stack, group_size=size) if fits else replace(stack, kind="fused", group_size=None)
+    return (
+        replace(stack, group_size=size) if fits else replace(stack, kind="fused", group_size=None)
+    )
 
 
 MIN_LAST_MAP = 3

@@ -5,6 +5,7 @@ Source: TensorFlow TPU repository, models/official/efficientnet/edgetpu; Gupta &
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 from model_zoo.registry import register
 from model_zoo.spec.image import (
@@ -50,7 +51,7 @@ def spec(size: str) -> ModelSpec:
     """The published network at its own resolution, 1001 classes; `size` is a key of `VARIANTS`."""
     variant = VARIANTS[size]
     stem_filters = round_filters(32 * variant.width)
-    stacks = []
+    stacks: list[Stack] = []
     for kind, kernel, stride, expansion, repeats, nominal, filters, residual in ROWS:
         # The first row expands a nominal width that is not the stem's; it is stated outright.
         first = not stacks
@@ -82,4 +83,4 @@ def spec(size: str) -> ModelSpec:
 
 
 for _size in VARIANTS:
-    register(f"efficientnet_edgetpu_{_size}", lambda size=_size: spec(size), task="classification")
+    register(f"efficientnet_edgetpu_{_size}", partial(spec, _size), task="classification")

@@ -3,6 +3,8 @@
 Source: TensorFlow Model Garden, official/projects/edgetpu/vision (Keras port); Gupta & Akin 2020.
 """
 
+from functools import partial
+
 from model_zoo.registry import register
 from model_zoo.spec.image import (
     Backbone,
@@ -31,7 +33,13 @@ ROWS: tuple[tuple[BlockKind, int, int, int, int, int, bool], ...] = (
     ("dw", 3, 1, 8, 1, 192, True),
 )
 #: Name of the variant -> multiplier of every width, stem and top included.
-WIDTHS: dict[str, float] = {"dm0p75": 0.75, "dm1p0": 1.0, "dm1p25": 1.25, "dm1p5": 1.5, "dm1p75": 1.75}
+WIDTHS: dict[str, float] = {
+    "dm0p75": 0.75,
+    "dm1p0": 1.0,
+    "dm1p25": 1.25,
+    "dm1p5": 1.5,
+    "dm1p75": 1.75,
+}
 
 
 def spec(width: float = 1.0) -> ModelSpec:
@@ -58,4 +66,4 @@ def spec(width: float = 1.0) -> ModelSpec:
 
 
 for _name, _width in WIDTHS.items():
-    register(f"mobilenet_edgetpu_v1_{_name}", lambda width=_width: spec(width), task="classification")
+    register(f"mobilenet_edgetpu_v1_{_name}", partial(spec, _width), task="classification")

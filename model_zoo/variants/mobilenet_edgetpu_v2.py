@@ -4,6 +4,7 @@ Source: TensorFlow Model Garden, official/projects/edgetpu/vision, named model c
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from model_zoo.registry import register
 from model_zoo.spec.image import (
@@ -68,7 +69,7 @@ VARIANTS: dict[str, Variant] = {
 def spec(size: str) -> ModelSpec:
     """The published network for 224 px and 1001 classes; `size` is a key of `VARIANTS`."""
     variant = VARIANTS[size]
-    stacks = []
+    stacks: list[Stack] = []
     for row, (kind, kernel, stride, expansion, stage) in enumerate(ROWS):
         grouped = kind == "group_fused" or row in variant.grouped
         stacks.append(
@@ -96,4 +97,4 @@ def spec(size: str) -> ModelSpec:
 
 
 for _size in VARIANTS:
-    register(f"mobilenet_edgetpu_v2_{_size}", lambda size=_size: spec(size), task="classification")
+    register(f"mobilenet_edgetpu_v2_{_size}", partial(spec, _size), task="classification")

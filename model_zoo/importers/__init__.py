@@ -1,0 +1,1 @@
+"""Reading weights that others published into the zoo's models."""

@@ -1,0 +1,331 @@
+"""Presets: a spec with trained weights, preprocessing, class names and measured metrics, listed in a manifest.
+
+A weights folder holds `MANIFEST.json` and one folder per preset. The presets that ship live in the package's own
+weights folder; a training run, a search winner or a colleague's model is a weights folder of the same form.
+"""
+
+import os
+import warnings
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hw_model import codec
+from hw_model.errors import DataError, SpecError, UnknownNameError, UsageError
+from hw_model.files import atomic_path, sha256_of, write_text
+from model_zoo.preprocessing import Preprocessing
+from model_zoo.spec.base import Node
+from model_zoo.spec.image import ClassifierActivation, ModelSpec, from_json
+
+if TYPE_CHECKING:
+    from model_zoo.nn.model import ZooModel
+
+MANIFEST = "MANIFEST.json"
+WEIGHTS_FILE = "model.weights.h5"
+SPEC_FILE = "spec.json"
+#: Names another weights folder to use instead of the package's own.
+FOLDER_VARIABLE = "EDGEZOO_WEIGHTS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRecord(Node):
+    """A file of a preset, by its path inside the weights folder."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric(Node):
+    """A figure from a run of ours; `form` is the file it was measured on."""
+
+    name: str
+    value: float
+    form: str
+    dataset: str
+    split: str
+    images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training(Node):
+    """Where the weights come from."""
+
+    recipe: str
+    recipe_id: str
+    command: str
+    dataset: str
+    seed: int
+    epochs: int
+    wall_time_s: float
+    hardware: str
+    tools: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset(Node):
+    """One manifest entry; every figure in it can be recomputed from its files."""
+
+    name: str
+    architecture: str
+    task: str
+    spec_id: str
+    param_count: int
+    macs: int
+    spec: FileRecord
+    weights: FileRecord | None
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...]
+    licence: str
+    data_licence: str
+    training: Training | None = None
+    metrics: tuple[Metric, ...] = ()
+    tflite: FileRecord | None = None
+    certificate: FileRecord | None = None
+
+    def metric(self, name: str, form: str = "float") -> float | None:
+        """Value of a metric, or None where it was not measured."""
+        for metric in self.metrics:
+            if (metric.name, metric.form) == (name, form):
+                return metric.value
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest(Node):
+    """All presets of a weights folder."""
+
+    version: int
+    presets: tuple[Preset, ...]
+
+    def check(self) -> None:
+        if self.version != 1:
+            raise SpecError("version", f"must be 1. Received: {self.version}")
+        names = [preset.name for preset in self.presets]
+        if len(set(names)) != len(names):
+            raise SpecError("presets", "name one preset twice")
+
+
+def weights_dir() -> Path:
+    """The folder of the presets that ship: inside the installed package, or beside it in a checkout."""
+    if folder := os.environ.get(FOLDER_VARIABLE):
+        return Path(folder)
+    inside = Path(__file__).parent / "weights"
+    return inside if inside.is_dir() else Path(__file__).parents[1] / "weights"
+
+
+def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
+    """Reads a weights folder's manifest.
+
+    Raises:
+        DataError: no manifest, or one that is not what it should be.
+    """
+    path = Path(folder) / MANIFEST
+    try:
+        return codec.loads(Manifest, path.read_bytes())
+    except SpecError as error:
+        raise DataError(f"{path} is not a manifest: {error}. Restore the file") from error
+    except OSError as error:
+        raise DataError(
+            f"{folder} is no weights folder: cannot read {MANIFEST} ({error.strerror})"
+        ) from error
+
+
+@cache
+def _shipped(folder: Path) -> dict[str, Preset]:
+    if not (folder / MANIFEST).exists():
+        return {}
+    return {preset.name: preset for preset in read_manifest(folder).presets}
+
+
+def names() -> tuple[str, ...]:
+    """Names of the presets that ship."""
+    return tuple(_shipped(weights_dir()))
+
+
+def find(reference: str | os.PathLike[str]) -> tuple[Path, Preset]:
+    """The weights folder and entry of a shipped preset's name, or of a weights folder with one preset.
+
+    Raises:
+        UnknownNameError: neither a preset nor a folder; suggests near names.
+        DataError: the folder's manifest is missing, corrupt, or holds several presets.
+    """
+    shipped = _shipped(weights_dir())
+    if str(reference) in shipped:
+        return weights_dir(), shipped[str(reference)]
+    folder = Path(reference)
+    if not folder.is_dir():
+        raise UnknownNameError("preset", str(reference), shipped)
+    presets = read_manifest(folder).presets
+    if len(presets) != 1:
+        held = ", ".join(preset.name for preset in presets) or "none"
+        raise DataError(
+            f"{folder} must hold exactly one preset to be loaded by its path. Received: {held}"
+        )
+    return folder, presets[0]
+
+
+def get(reference: str | os.PathLike[str]) -> Preset:
+    """The manifest entry `find` finds."""
+    return find(reference)[1]
+
+
+def checked_file(folder: Path, record: FileRecord) -> Path:
+    """Path of a preset's file after its SHA-256 was compared.
+
+    Raises:
+        DataError: the file is missing or not the one the manifest names.
+    """
+    path = folder / record.path
+    if not path.is_file():
+        raise DataError(f"{path} is missing; restore the weights folder")
+    if path.stat().st_size != record.size_bytes or sha256_of(path) != record.sha256:
+        raise DataError(
+            f"{path} is corrupt or another file: its SHA-256 is not the manifest's "
+            f"{record.sha256[:12]}...; restore the file"
+        )
+    return path
+
+
+def spec_of(reference: str | os.PathLike[str]) -> ModelSpec:
+    """The architecture of a preset, its file and identity checked."""
+    folder, preset = find(reference)
+    spec = from_json(checked_file(folder, preset.spec).read_bytes())
+    if spec.spec_id != preset.spec_id:
+        raise DataError(
+            f"{preset.name}: spec.json is {spec.spec_id}, the manifest says {preset.spec_id}"
+        )
+    return spec
+
+
+def load_model(
+    reference: str | os.PathLike[str],
+    *,
+    num_classes: int | None = None,
+    classifier_activation: ClassifierActivation | Literal["published"] = "published",
+) -> "ZooModel":
+    """A preset's Keras model with its weights, preprocessing and class names.
+
+    A `num_classes` other than the preset's replaces the classifier by a fresh one.
+    """
+    from model_zoo.nn.model import ZooModel
+
+    folder, preset = find(reference)
+    spec = spec_of(reference)
+    if classifier_activation != "published" and spec.head is not None:
+        spec = replace(spec, head=replace(spec.head, activation=classifier_activation))
+    model = ZooModel(
+        spec,
+        preprocessing=preset.preprocessing,
+        class_names=preset.class_names,
+        name=preset.architecture,
+    )
+    if preset.weights is not None:
+        load_weights(model, checked_file(folder, preset.weights))
+        model.weights_origin = f"preset:{preset.name}"
+    if num_classes is not None and spec.head is not None and num_classes != spec.head.num_classes:
+        return model.with_head(num_classes)
+    return model
+
+
+def load_into(spec: ModelSpec, reference: str, *, name: str | None = None) -> "ZooModel":
+    """A model of `spec` holding every weight of a preset that fits; the classifier may differ, the body may not.
+
+    Raises:
+        DataError: the preset's body belongs to another network.
+    """
+    from model_zoo.nn.model import ZooModel, copy_weights
+
+    source = load_model(reference)
+    title = name if name and name != reference else get(reference).architecture
+    same_input = spec.input == source.spec.input
+    model = ZooModel(spec, preprocessing=source.preprocessing if same_input else None, name=title)
+    missed = [layer for layer in copy_weights(source, model) if layer != "logits"]
+    if missed:
+        raise DataError(
+            f"Preset {reference} is another network: {len(missed)} layers differ, first {missed[0]}; "
+            f"use its own architecture, create_model({reference!r})"
+        )
+    return model
+
+
+def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
+    """Loads a `.weights.h5` file whose every weight must fit.
+
+    Raises:
+        DataError: the file is missing, corrupt, or belongs to another network.
+    """
+    if not Path(path).is_file():
+        raise DataError(
+            f"No weight file at {path}; a preset's name or a .weights.h5 path is expected"
+        )
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            model.load_weights(path)
+    except Exception as error:  # h5py and Keras raise a dozen types for a broken or foreign file
+        reason = (
+            str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        )
+        raise DataError(f"{path} does not hold this network's weights: {reason}") from error
+    model.weights_origin = f"file:{Path(path).name}"
+
+
+def save_preset(
+    model: "ZooModel",
+    folder: str | os.PathLike[str],
+    name: str,
+    *,
+    licence: str = "Apache-2.0",
+    data_licence: str = "unknown",
+    training: Training | None = None,
+    metrics: tuple[Metric, ...] = (),
+) -> Preset:
+    """Writes a model as a preset of a weights folder, adding to or replacing an entry of its manifest.
+
+    The manifest is replaced last, so a crash leaves the folder as it was before.
+    """
+    if not name or name != Path(name).name or name.startswith("."):
+        raise UsageError(f"A preset's name is a plain file name. Received: {name!r}")
+    root = Path(folder)
+    write_text(root / name / SPEC_FILE, model.spec.to_json(indent=1) + "\n")
+    with atomic_path(root / name / WEIGHTS_FILE) as temporary:
+        model.save_weights(temporary)
+    graph = model.spec.graph()
+    preset = Preset(
+        name=name,
+        architecture=model.name,
+        task="classification",
+        spec_id=model.spec.spec_id,
+        param_count=graph.param_count,
+        macs=graph.macs,
+        spec=record(root, f"{name}/{SPEC_FILE}"),
+        weights=record(root, f"{name}/{WEIGHTS_FILE}"),
+        preprocessing=model.preprocessing,
+        class_names=model.class_names,
+        licence=licence,
+        data_licence=data_licence,
+        training=training,
+        metrics=metrics,
+    )
+    put(root, preset)
+    return preset
+
+
+def record(folder: str | os.PathLike[str], path: str) -> FileRecord:
+    """The record of a file that lies in a weights folder."""
+    whole = Path(folder) / path
+    return FileRecord(path=path, sha256=sha256_of(whole), size_bytes=whole.stat().st_size)
+
+
+def put(folder: str | os.PathLike[str], preset: Preset) -> None:
+    """Adds or replaces a manifest entry."""
+    root = Path(folder)
+    held = read_manifest(root).presets if (root / MANIFEST).exists() else ()
+    others = tuple(other for other in held if other.name != preset.name)
+    manifest = Manifest(
+        version=1, presets=tuple(sorted((*others, preset), key=lambda item: item.name))
+    )
+    write_text(root / MANIFEST, codec.dumps(manifest, indent=1) + "\n")
+    _shipped.cache_clear()
