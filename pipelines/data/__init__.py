@@ -2,6 +2,7 @@
 
 from pipelines.data.augment import Augmentation
 from pipelines.data.batches import Batches, as_keras
+from pipelines.data.calibration import calibration_samples, check_distinct
 from pipelines.data.dataset import ArraySplit, ImageDataset, Split, SubSplit, subset
 from pipelines.data.sources import load_dataset, source_names
 
@@ -13,6 +14,8 @@ __all__ = [
     "Split",
     "SubSplit",
     "as_keras",
+    "calibration_samples",
+    "check_distinct",
     "load_dataset",
     "source_names",
     "subset",

@@ -72,7 +72,7 @@ def cutout(
     count, height, width, _ = images.shape
     centre_y = rng.integers(0, height, size=(count,))
     centre_x = rng.integers(0, width, size=(count,))
-    chosen = rng.random(count) < probability
+    chosen = rng.random((count,)) < probability
     rows = _inside(centre_y, height, pixels)
     columns = _inside(centre_x, width, pixels)
     hole = rows[:, :, np.newaxis] & columns[:, np.newaxis, :] & chosen[:, np.newaxis, np.newaxis]

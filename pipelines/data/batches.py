@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from hw_model.errors import UsageError
 from model_zoo.preprocessing import Preprocessing
-from pipelines.data import augment
+from pipelines.data import augment, autoaugment
 from pipelines.data.augment import Augmentation
 from pipelines.data.dataset import Images, Split
 from pipelines.data.resize import resize, to_channels
@@ -94,6 +94,8 @@ class Batches:
             images = resize(images, size, boxes)
         else:
             images = resize(images, size)
+        if settings.policy:
+            images = autoaugment.apply(images, rng)
         if settings.flip:
             images = augment.flip(images, rng)
         if settings.shift_pixels:
@@ -113,7 +115,7 @@ def as_keras(batches: Batches) -> Any:
     """`batches` as a `keras.utils.PyDataset`, which `fit` and `predict` take on every backend."""
     import keras
 
-    class Sequence(keras.utils.PyDataset):  # type: ignore[misc]
+    class Sequence(keras.utils.PyDataset):
         """One thread, no multiprocessing: the changes are vectorised and cost far less than a step."""
 
         def __init__(self) -> None:

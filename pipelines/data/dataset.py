@@ -98,14 +98,17 @@ def subset(split: Split, count: int, *, seed: int = 0) -> Split:
     """
     if count >= len(split):
         return split
-    order = np.random.default_rng([seed, 0x5B]).permutation(len(split))
-    labels = split.labels[order]
+    return SubSplit(split, np.sort(balanced_order(split.labels, seed)[:count]))
+
+
+def balanced_order(labels: Labels, seed: int) -> npt.NDArray[np.int64]:
+    """A random order in which the k-th image of every class comes before the (k+1)-th of any."""
+    order = np.random.default_rng([seed, 0x5B]).permutation(len(labels))
     rank_in_class = np.empty(len(order), dtype=np.int64)
     for label in np.unique(labels):
-        (where,) = np.nonzero(labels == label)
+        (where,) = np.nonzero(labels[order] == label)
         rank_in_class[where] = np.arange(len(where))
-    chosen = order[np.argsort(rank_in_class, kind="stable")[:count]]
-    return SubSplit(split, np.sort(chosen))
+    return order[np.argsort(rank_in_class, kind="stable")]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,12 +7,20 @@ from hw_model.errors import DataError, UnknownNameError
 from pipelines.data.dataset import ArraySplit, ImageDataset
 from pipelines.data.embedded import FASHION_CLASSES, load_embedded
 from pipelines.data.embedded import NAMES as EMBEDDED_NAMES
+from pipelines.data.folder import load_folder
 from pipelines.data.idx import read_idx
+from pipelines.data.tfds_source import (
+    default_data_dir,
+    is_tfds_folder,
+    load_tfds,
+    load_tfds_folder,
+)
 
 # Where the Debian package `dataset-fashion-mnist` puts its files.
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 _FULL_FASHION = "fashion_mnist"
+_TFDS_PREFIX = "tfds:"
 
 
 def source_names() -> list[str]:
@@ -44,12 +52,26 @@ def load_dataset(
         return load_embedded(name)
     if name == _FULL_FASHION:
         return _full_fashion_mnist(download=download)
+    if name.startswith(_TFDS_PREFIX):
+        return load_tfds(name.removeprefix(_TFDS_PREFIX), download=download, image_size=image_size)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if is_tfds_folder(folder):
+            return load_tfds_folder(folder, image_size=image_size)
+        return load_folder(folder, image_size=image_size)
+    if folder.name != name:
+        raise DataError(f"There is no folder {name}; give an existing folder or a name.")
     raise UnknownNameError("data set", name, source_names())
 
 
 def _full_fashion_mnist(*, download: bool) -> ImageDataset:
+    """From tfds if it is prepared there, else from the Debian package, else by download."""
+    if (default_data_dir() / _FULL_FASHION).is_dir():
+        return load_tfds(_FULL_FASHION)
     if DEBIAN_FASHION_MNIST.is_dir():
         return idx_fashion_mnist(DEBIAN_FASHION_MNIST)
+    if download:
+        return load_tfds(_FULL_FASHION, download=True)
     raise DataError(
         "The full Fashion-MNIST is not on this machine. Load it with download=True (--download) "
         "through tfds, or run: apt install dataset-fashion-mnist"

@@ -1,6 +1,8 @@
 """Training and fine-tuning of classifiers by recipe, on any Keras backend."""
 
+from pipelines.train.batch_norm import recalibrate
 from pipelines.train.evaluate import evaluate, predict, score
+from pipelines.train.finetune import finetune
 from pipelines.train.loop import TrainResult, train
 from pipelines.train.recipe import Recipe, Stage, list_recipes, load_recipe, recipe_id
 
@@ -9,9 +11,11 @@ __all__ = [
     "Stage",
     "TrainResult",
     "evaluate",
+    "finetune",
     "list_recipes",
     "load_recipe",
     "predict",
+    "recalibrate",
     "recipe_id",
     "score",
     "train",

@@ -49,13 +49,13 @@ def _first_trainable(layers: list[Any], wanted: str) -> int:
 def _set_trainable(layer: Any, trainable: bool, train_batch_norm: bool) -> None:
     layer.trainable = trainable
     if trainable and not train_batch_norm:
-        for part in [layer, *_parts(layer)]:
+        for part in [layer, *parts_of(layer)]:
             # Any layer with running statistics: Keras' own batch norm or a fused one.
             if hasattr(part, "moving_mean"):
                 part.trainable = False
 
 
-def _parts(layer: Any) -> list[Any]:
+def parts_of(layer: Any) -> list[Any]:
     """Layers inside a composite layer, at any depth."""
     inner = [part for part in getattr(layer, "_layers", []) if part is not layer]
-    return inner + [deeper for part in inner for deeper in _parts(part)]
+    return inner + [deeper for part in inner for deeper in parts_of(part)]

@@ -16,7 +16,7 @@ from hw_model.errors import EdgeZooError, UsageError
 from hw_model.files import atomic_path, write_json, write_text
 from pipelines.data.batches import Batches, Preprocess, as_keras
 from pipelines.data.dataset import ImageDataset, subset
-from pipelines.train import checkpoint
+from pipelines.train import batch_norm, checkpoint
 from pipelines.train.evaluate import evaluate, input_shape_of, is_probabilities, preprocessing_of
 from pipelines.train.freeze import apply_stage
 from pipelines.train.optimizer import exclude_from_decay, keras_schedule, make_optimizer
@@ -153,6 +153,11 @@ def _batches(run: _Run, *, training: bool, batch_size: int) -> Batches:
     )
 
 
+def _first_batches(run: _Run) -> Batches:
+    """Training batches that do not move with the epochs."""
+    return _batches(run, training=True, batch_size=run.recipe.batch_size)
+
+
 def _find_start(run: _Run, *, resume: bool) -> int | None:
     """How many epochs are done, or None for a fresh start."""
     if not run.checkpoint.exists():
@@ -245,6 +250,8 @@ def _run_stage(
             )
         else:
             optimizer.finalize_variable_values(run.model.trainable_variables)
+        if not batch_norm.is_settled(run.model, _steps(optimizer)):
+            batch_norm.recalibrate(run.model, _first_batches(run))
 
 
 def _callbacks(run: _Run, batches: Batches) -> list[Any]:
@@ -252,7 +259,7 @@ def _callbacks(run: _Run, batches: Batches) -> list[Any]:
 
     test = subset(run.dataset.test, run.recipe.eval_images or len(run.dataset.test))
 
-    class EndOfEpoch(keras.callbacks.Callback):  # type: ignore[misc]
+    class EndOfEpoch(keras.callbacks.Callback):
         """Selects the epoch's batches; evaluates, records and saves at its end."""
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -264,7 +271,7 @@ def _callbacks(run: _Run, batches: Batches) -> list[Any]:
                     f"The loss became {logs['loss']} in epoch {epoch + 1}; lower "
                     "optimizer.learning_rate or set optimizer.clip_norm in the recipe."
                 )
-            with averaged_weights(self.model):
+            with averaged_weights(self.model), settled_statistics(self.model, run):
                 metrics = evaluate(self.model, test, run.preprocessing)
             logs |= {f"val_{name}": value for name, value in metrics.items()}
             row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
@@ -302,6 +309,22 @@ def averaged_weights(model: Any) -> Iterator[None]:
     finally:
         for variable, value in zip(variables, raw, strict=True):
             variable.assign(value)
+
+
+@contextmanager
+def settled_statistics(model: Any, run: _Run) -> Iterator[None]:
+    """Inside the block batch norms hold statistics fit for evaluation, early in a run too."""
+    if batch_norm.is_settled(model, _steps(model.optimizer)):
+        yield
+    else:
+        with batch_norm.recalibrated(model, _first_batches(run)):
+            yield
+
+
+def _steps(optimizer: Any) -> int:
+    from keras import ops
+
+    return int(ops.convert_to_numpy(optimizer.iterations))
 
 
 def _write_csv(path: Path, history: list[dict[str, float]]) -> None:

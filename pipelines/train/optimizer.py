@@ -43,7 +43,7 @@ def keras_schedule(
     decay_steps = max(1, int(schedule.decay_epochs * steps_per_epoch))
     floor = peak * schedule.final_share
 
-    class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
         """Warm-up joined to the recipe's curve."""
 
         def __call__(self, step: Any) -> Any:
@@ -96,7 +96,7 @@ def _with_dynamic_average(base: Any) -> Any:
     """`base` whose average starts fast: decay min(d, (1 + t) / (10 + t)) at step t."""
     from keras import ops
 
-    class DynamicAverage(base):  # type: ignore[misc]
+    class DynamicAverage(base):
         """Replaces Keras' constant EMA momentum."""
 
         def _update_model_variables_moving_average(self, trainable_variables: Any) -> None:

@@ -1,0 +1,187 @@
+"""Data sets prepared by TensorFlow Datasets; nothing is downloaded unless asked for."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hw_model.errors import DataError, EnvironmentFault, UnknownNameError
+from pipelines.data.dataset import ImageDataset, Split, SubSplit
+from pipelines.data.encoded import Encoded, EncodedSplit, common_shape
+
+# Encoded examples of a set that cannot be read at random are kept in memory, up to this much.
+_MEMORY_BYTES = 4 << 30
+_HOLD_OUT_EVERY = 5
+
+
+def default_data_dir() -> Path:
+    """Where tfds keeps prepared data sets, found without importing it."""
+    return Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+
+
+def is_tfds_folder(folder: Path) -> bool:
+    """Whether `folder` is a version folder of a prepared tfds data set."""
+    return (folder / "dataset_info.json").is_file()
+
+
+def load_tfds(
+    name: str, *, download: bool = False, image_size: tuple[int, int] | None = None
+) -> ImageDataset:
+    """The tfds data set `name`, which must be prepared on this machine unless `download` is given."""
+    tfds = _import_tfds()
+    try:
+        builder = tfds.builder(name, data_dir=default_data_dir(), try_gcs=False)
+    except tfds.core.DatasetNotFoundError as error:
+        raise UnknownNameError("tfds data set", name, tfds.list_builders()) from error
+    except ValueError as error:
+        raise DataError(f"tfds cannot load {name!r}: {_one_line(error)}") from error
+    if not builder.is_prepared():
+        if not download:
+            raise DataError(
+                f"tfds data set {name!r} is not prepared in {default_data_dir()}. Load it with "
+                f"download=True (--download, needs a network), or run: tfds build {name}"
+            )
+        _prepare(tfds, builder)
+    return _dataset(tfds, builder, name, image_size)
+
+
+def load_tfds_folder(folder: Path, *, image_size: tuple[int, int] | None = None) -> ImageDataset:
+    """A prepared data set from its version folder, without its generation code."""
+    tfds = _import_tfds()
+    try:
+        builder = tfds.builder_from_directory(folder)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder} is not a tfds data set: {_one_line(error)}") from error
+    return _dataset(tfds, builder, builder.name, image_size)
+
+
+def _import_tfds() -> Any:
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise EnvironmentFault(
+            f"tensorflow-datasets is not usable ({error}); install the 'train' extra."
+        ) from error
+    return tfds
+
+
+def _prepare(tfds: Any, builder: Any) -> None:
+    try:
+        # array_record is the format with random access that needs no TensorFlow to read.
+        builder.download_and_prepare(file_format="array_record")
+    except Exception as error:  # tfds raises whatever its download and its data set's code raise
+        raise DataError(
+            f"tfds could not prepare {builder.name!r}: {_one_line(error)}. Check the network, or "
+            "follow the data set's manual download note."
+        ) from error
+
+
+def _dataset(
+    tfds: Any, builder: Any, name: str, image_size: tuple[int, int] | None
+) -> ImageDataset:
+    image_key, label_key = _keys(tfds, builder, name)
+    names = list(builder.info.splits)
+    if "train" not in names:
+        raise DataError(f"tfds data set {name!r} has no train split. Received: {names}")
+    splits: dict[str, Split] = {
+        "train": _split(tfds, builder, "train", image_key, label_key, image_size)
+    }
+    for candidate in ("test", "validation"):
+        if candidate in names and "test" not in splits:
+            split = _split(tfds, builder, candidate, image_key, label_key, image_size)
+            # Some test splits are published without labels (-1).
+            if split.labels.min() >= 0:
+                splits["test"] = split
+    if "test" not in splits:
+        splits = _hold_out(splits["train"])
+    return ImageDataset(
+        name=name,
+        class_names=tuple(builder.info.features[label_key].names),
+        splits=splits,
+        source=str(builder.data_dir),
+        licence=(builder.info.redistribution_info or {}).get("license", ""),
+    )
+
+
+def _keys(tfds: Any, builder: Any, name: str) -> tuple[str, str]:
+    """The features that hold the image and its class."""
+    features = builder.info.features
+    images = [key for key, kind in features.items() if isinstance(kind, tfds.features.Image)]
+    labels = [key for key, kind in features.items() if isinstance(kind, tfds.features.ClassLabel)]
+    if builder.info.supervised_keys:
+        image_key, label_key = builder.info.supervised_keys[:2]
+        if image_key in images and label_key in labels:
+            return image_key, label_key
+    if len(images) == 1 and len(labels) == 1:
+        return images[0], labels[0]
+    raise DataError(
+        f"tfds data set {name!r} is no image classification: it needs one image and one class. "
+        f"Received: images {images}, classes {labels}"
+    )
+
+
+def _split(
+    tfds: Any,
+    builder: Any,
+    name: str,
+    image_key: str,
+    label_key: str,
+    image_size: tuple[int, int] | None,
+) -> Split:
+    info = builder.info.splits[name]
+    formats = {item.value for item in builder.info.available_file_formats()}
+    decoders = {image_key: tfds.decode.SkipDecoding()}
+    fits = info.num_bytes <= _MEMORY_BYTES
+    source: Any
+    if "array_record" in formats:
+        source = builder.as_data_source(split=name, decoders=decoders)
+    elif fits:
+        source = tfds.as_numpy(builder.as_dataset(split=name, decoders=decoders))
+    else:
+        raise DataError(
+            f"tfds data set {builder.name!r} is stored as {sorted(formats)}, which cannot be read at "
+            "random, and is too large for memory; prepare it with file_format=array_record."
+        )
+    encoded: list[Encoded] = []
+    labels: list[int] = []
+    for example in _progress(source, f"{builder.name}/{name}", info):
+        labels.append(int(example[label_key]))
+        # Of a set too large for memory only the first image is kept, to learn what it looks like.
+        if fits or not encoded:
+            encoded.append(example[image_key])
+    declared = builder.info.features[image_key].shape
+    where = f"{builder.data_dir} {name}"
+    if image_size is not None or None in declared:
+        shape = common_shape(encoded, [where] * len(encoded), image_size)
+    else:
+        shape = (declared[0], declared[1], 1 if declared[2] == 1 else 3)
+    return EncodedSplit(
+        encoded.__getitem__ if fits else lambda index: source[index][image_key],
+        labels,
+        shape=shape,
+        name_of=lambda index: f"{where} example {index}",
+    )
+
+
+def _progress(examples: Iterable[Any], name: str, info: Any) -> Iterable[Any]:
+    from tqdm import tqdm
+
+    bar: Iterable[Any] = tqdm(
+        examples, desc=name, total=info.num_examples, unit="image", delay=2, disable=None
+    )
+    return bar
+
+
+def _hold_out(train: Split) -> dict[str, Split]:
+    """One image in five for testing where a data set comes with a train split only."""
+    order = np.random.default_rng(0).permutation(len(train))
+    return {
+        "train": SubSplit(train, np.sort(order[len(order) // _HOLD_OUT_EVERY :])),
+        "test": SubSplit(train, np.sort(order[: len(order) // _HOLD_OUT_EVERY])),
+    }
+
+
+def _one_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0] or type(error).__name__

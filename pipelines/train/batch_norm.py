@@ -1,0 +1,75 @@
+"""Measures batch-norm statistics afresh where a run was too short for their moving averages."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from pipelines.data.batches import Batches
+from pipelines.train.freeze import flat_layers, parts_of
+
+# A moving average is settled when its starting value weighs no more than this.
+_SETTLED_WEIGHT = 0.01
+_IMAGES = 1024
+
+
+def is_settled(model: Any, steps: int) -> bool:
+    """Whether the trained batch norms have forgotten their starting statistics after `steps`.
+
+    With the published momentum of 0.99 that takes 459 steps; before, a network that has learned may
+    still evaluate at chance level.
+    """
+    momenta = [norm.momentum for norm in _trained_norms(model)]
+    return not momenta or max(momenta) ** steps <= _SETTLED_WEIGHT
+
+
+def recalibrate(model: Any, batches: Batches) -> None:
+    """Sets the statistics of every trained batch norm to their mean over about 1,000 images."""
+    norms = _trained_norms(model)
+    dropouts = [layer for layer in _all_layers(model) if getattr(layer, "rate", None)]
+    momenta = [norm.momentum for norm in norms]
+    rates = [layer.rate for layer in dropouts]
+    count = min(len(batches), -(-_IMAGES // batches.batch_size))
+    try:
+        for layer in dropouts:
+            layer.rate = 0.0  # At rate 0 a dropout layer draws nothing, so its seed stays.
+        for index in range(count):
+            for norm in norms:
+                # The running mean of the batches so far: the k-th one weighs 1 / (k + 1).
+                norm.momentum = index / (index + 1)
+            model(batches[index][0], training=True)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for layer, rate in zip(dropouts, rates, strict=True):
+            layer.rate = rate
+
+
+@contextmanager
+def recalibrated(model: Any, batches: Batches) -> Iterator[None]:
+    """Inside the block the statistics are measured ones; afterwards what they were."""
+    from keras import ops
+
+    variables = [
+        variable
+        for norm in _trained_norms(model)
+        for variable in (norm.moving_mean, norm.moving_variance)
+    ]
+    before = [np.array(ops.convert_to_numpy(variable.value)) for variable in variables]
+    recalibrate(model, batches)
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+
+
+def _all_layers(model: Any) -> list[Any]:
+    return [part for layer in flat_layers(model) for part in (layer, *parts_of(layer))]
+
+
+def _trained_norms(model: Any) -> list[Any]:
+    return [
+        layer for layer in _all_layers(model) if hasattr(layer, "moving_mean") and layer.trainable
+    ]

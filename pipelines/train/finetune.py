@@ -1,0 +1,54 @@
+"""Fits a pretrained classifier to another task: new head, then stages from frozen to free."""
+
+from pathlib import Path
+from typing import Any
+
+from hw_model.errors import UsageError
+from pipelines.data.batches import Preprocess
+from pipelines.data.dataset import ImageDataset
+from pipelines.train.loop import TrainResult, train
+from pipelines.train.recipe import Recipe
+
+DEFAULT_RECIPE = "finetune_small"
+
+
+def finetune(
+    model: Any,
+    dataset: ImageDataset,
+    recipe: Recipe | str | Path = DEFAULT_RECIPE,
+    *,
+    run_dir: str | Path,
+    preprocessing: Preprocess | None = None,
+    resume: bool = False,
+    seed: int = 0,
+    verbose: int | None = None,
+) -> tuple[Any, TrainResult]:
+    """A model for `dataset` that starts from `model`'s body, and what it reached; `model` is unchanged.
+
+    A zoo model gets a fresh classifier, whatever classes it had. A plain Keras model is trained in
+    place and must have the right number of classes already.
+
+    Raises:
+        UsageError: as `train`.
+    """
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    if hasattr(model, "with_head"):
+        model = model.with_head(dataset.num_classes, class_names=dataset.class_names)
+    elif model.output_shape[-1] != dataset.num_classes:
+        raise UsageError(
+            f"The model has {model.output_shape[-1]} outputs and data set {dataset.name!r} "
+            f"{dataset.num_classes} classes; replace its last layer first."
+        )
+    result = train(
+        model,
+        dataset,
+        recipe,
+        run_dir=run_dir,
+        preprocessing=preprocessing,
+        resume=resume,
+        seed=seed,
+        verbose=verbose,
+    )
+    return model, result
