@@ -1,0 +1,224 @@
+"""`export_int8`: calibrate, convert, check, measure, write the file and its certificate."""
+
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hw_model.errors import DataError, UsageError
+from hw_model.files import atomic_path, sha256_of
+from hw_model.graph import Graph, GroupForm, to_inference
+from hw_model.io import float_operators, read_header
+from hw_model.targets import Target, load_target
+from pipelines.data.batches import Batches, Preprocess
+from pipelines.data.dataset import Split
+from pipelines.export import certificate as cert
+from pipelines.export.compare import compare_with_file
+from pipelines.export.convert import Converted, Sample, convert, require_tensorflow
+from pipelines.export.fidelity import TensorSqnr, measure_sqnr
+from pipelines.export.progress import Progress
+from pipelines.export.runner import Int8Runner, Port, make_interpreter
+from pipelines.export.samples import default_count, model_samples
+from pipelines.export.trained import require_trained
+
+SQNR_SAMPLES = 4
+_WORST_SHOWN = 5
+
+
+def export_int8(
+    model: Any,
+    samples: Any,
+    path: str | os.PathLike[str],
+    *,
+    target: Target | str | None = None,
+    group_form: GroupForm | None = None,
+    allow_untrained: bool = False,
+    evaluate_on: Split | None = None,
+    preprocessing: Preprocess | None = None,
+    calibration_count: int | None = None,
+    progress: bool = True,
+) -> cert.Certificate:
+    """Writes `model` as an int8 `.tflite` file at `path`, and its certificate beside it.
+
+    Post-training quantization: int8 in and out, batch 1, weights per channel, every operator in integers.
+
+    Args:
+        model: a trained Keras model on the TensorFlow backend; its `spec` allows the file to be compared
+            with the predicted graph, its `preprocessing` prepares integer images.
+        samples: what to calibrate on: a data set, a split, images (N, H, W, C), or an iterable of images or batches.
+            Integer images are preprocessed, float arrays taken as they are. No two may be equal.
+        target: chooses the form of group convolutions, by name or as a value.
+        group_form: `split` or `native`; overrides the target's choice. `split` without either.
+        allow_untrained: export random weights all the same.
+        evaluate_on: images on which float model and file are compared.
+        calibration_count: at most how many samples are used; by default 100, fewer for slow networks.
+
+    Raises:
+        UsageError: random weights, open input sizes, or no preprocessing where one is needed.
+        DataError: unfit calibration samples, or operators that stayed in floating point.
+        EnvironmentFault: another backend than TensorFlow, a missing package, a full disk.
+    """
+    require_tensorflow()
+    if Path(path).suffix != ".tflite":
+        raise UsageError(f"An exported file ends in .tflite. Received: {os.fspath(path)!r}")
+    started = time.perf_counter()
+    origin = "random, as allowed" if allow_untrained else require_trained(model)
+    target = load_target(target) if isinstance(target, str) else target
+    form: GroupForm = group_form or (target.group_form if target else "split")
+    graph = _graph_of(model)
+    preprocessing = preprocessing or getattr(model, "preprocessing", None)
+    count = calibration_count or default_count(graph)
+    inputs = model_samples(model, samples, count, preprocessing)
+    with Progress(len(inputs) + SQNR_SAMPLES, enabled=progress) as report, _GroupForm(model, form):
+        converted = convert(model, inputs, report)
+        noise = measure_sqnr(converted, inputs[:SQNR_SAMPLES], report)
+    if stayed := float_operators(converted.int8):
+        raise DataError(
+            f"{len(stayed)} operators stayed in floating point, nothing was written: {', '.join(stayed[:3])}"
+        )
+    with atomic_path(path) as unfinished:  # the file appears when it has passed everything
+        unfinished.write_bytes(converted.int8)
+        facts = _file_facts(unfinished, converted, graph, form)
+        seconds = time.perf_counter() - started
+        accuracy = _accuracy(model, unfinished, evaluate_on, preprocessing, progress)
+    certificate = cert.Certificate(
+        **facts,
+        file=Path(path).name,
+        model=str(model.name),
+        spec_id=getattr(getattr(model, "spec", None), "spec_id", None),
+        weights_origin=origin,
+        group_form=form,
+        target=target.name if target else None,
+        calibration=_calibration(samples, inputs),
+        sqnr=_summary(noise, len(inputs[:SQNR_SAMPLES])),
+        export_seconds=round(seconds, 2),
+        accuracy=accuracy,
+    )
+    certificate.save(cert.certificate_path(path))
+    return certificate
+
+
+def evaluate_tflite(
+    path: str | os.PathLike[str],
+    split: Split,
+    preprocessing: Preprocess,
+    *,
+    batch_size: int = 256,
+    progress: bool = True,
+) -> dict[str, float]:
+    """{"top1", "top5", "loss"} of a classifier file on all of `split`, as fractions and nats."""
+    from tqdm import tqdm
+
+    from pipelines.train.evaluate import score
+
+    with Int8Runner(path) as runner:
+        batches = Batches(
+            split,
+            batch_size=batch_size,
+            num_classes=runner.output.shape[-1],
+            preprocessing=preprocessing,
+            input_shape=runner.input.shape[1:],  # type: ignore[arg-type]
+        )
+        steps = tqdm(
+            range(len(batches)), desc="int8", leave=False, disable=None if progress else True
+        )
+        outputs = np.concatenate([runner(batches[step][0]) for step in steps])
+    if runner.output.scale == 1 / 256:  # a softmax in steps of 1/256 does not quite sum to 1
+        outputs /= np.maximum(outputs.sum(axis=-1, keepdims=True), 1 / 256)
+    return score(outputs, split.labels)
+
+
+class _GroupForm:
+    """Runs a model's group convolutions in a given form, and in the former one afterwards."""
+
+    def __init__(self, model: Any, form: GroupForm) -> None:
+        self._layers = [layer for layer in model.layers if hasattr(layer, "group_form")]
+        self._former = [layer.group_form for layer in self._layers]
+        self._form = form
+
+    def __enter__(self) -> None:
+        for layer in self._layers:
+            layer.group_form = self._form
+
+    def __exit__(self, *_: object) -> None:
+        for layer, former in zip(self._layers, self._former, strict=True):
+            layer.group_form = former
+
+
+def _graph_of(model: Any) -> Graph | None:
+    """The graph a model's spec predicts, as trained; None for a model without spec."""
+    spec = getattr(model, "spec", None)
+    return spec.graph() if spec is not None else None
+
+
+def _file_facts(
+    path: Path, converted: Converted, graph: Graph | None, form: GroupForm
+) -> dict[str, Any]:
+    """What the written file itself tells, and whether it is what the spec predicts."""
+    header = read_header(path)
+    interpreter = make_interpreter(converted.int8)
+    differences: tuple[str, ...] = ()
+    if graph is not None:
+        differences = compare_with_file(to_inference(graph, group_form=form), path)
+    return {
+        "sha256": sha256_of(path),
+        "size_bytes": header.size_bytes,
+        "weight_bytes": header.weight_bytes,
+        "float_size_bytes": len(converted.float32),
+        "inputs": tuple(_port(details) for details in interpreter.get_input_details()),
+        "outputs": tuple(_port(details) for details in interpreter.get_output_details()),
+        "operators": header.operators,
+        "float_operators": (),
+        "predicted_equals_converted": None if graph is None else not differences,
+        "differences": differences,
+    }
+
+
+def _port(details: dict[str, Any]) -> cert.PortInfo:
+    port = Port(details)
+    return cert.PortInfo(
+        shape=port.shape, dtype=port.dtype.name, scale=port.scale, zero_point=port.zero_point
+    )
+
+
+def _calibration(samples: Any, inputs: list[Sample]) -> cert.Calibration:
+    digests = {b"".join(part.tobytes() for part in sample) for sample in inputs}
+    return cert.Calibration(source=type(samples).__name__, count=len(inputs), distinct=len(digests))
+
+
+def _summary(noise: tuple[TensorSqnr, ...], samples: int) -> cert.Sqnr:
+    if not noise:
+        raise DataError("No tensor carries a signal: the model answers zero to every sample")
+    levels = [tensor.sqnr_db for tensor in noise]
+    worst = sorted(noise, key=lambda tensor: tensor.sqnr_db)[:_WORST_SHOWN]
+    return cert.Sqnr(
+        samples=samples,
+        tensors=len(noise),
+        min_db=min(levels),
+        median_db=round(statistics.median(levels), 2),
+        output_db=levels[-1],
+        worst=tuple(worst),
+    )
+
+
+def _accuracy(
+    model: Any,
+    path: Path,
+    split: Split | None,
+    preprocessing: Preprocess | None,
+    progress: bool,
+) -> cert.Accuracy | None:
+    from pipelines.train.evaluate import evaluate
+
+    if split is None:
+        return None
+    if preprocessing is None:
+        raise UsageError("The model carries no preprocessing; pass preprocessing= to evaluate it")
+    show = progress and sys.stderr.isatty()
+    floats = evaluate(model, split, preprocessing, verbose=int(show))
+    rounded = evaluate_tflite(path, split, preprocessing, progress=progress)
+    return cert.Accuracy(images=len(split), float_top1=floats["top1"], int8_top1=rounded["top1"])
