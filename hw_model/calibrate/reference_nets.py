@@ -1,20 +1,29 @@
-"""Public networks outside the zoo whose latencies were published: graphs to check the cost model against, no weights."""
+"""Public networks outside the zoo whose latencies were published: graphs to check the cost model, no weights."""
 
+import math
 from collections.abc import Callable
 
 from hw_model.errors import UnknownNameError
 from hw_model.graph import Graph, GraphBuilder, ops
 
-RELU6_WIDTHS = (  # MobileNet v1, table 1 of arXiv 1704.04861: (filters, stride) of each separable block
+V1_ROWS = (  # MobileNet v1, table 1 of arXiv 1704.04861: (filters, stride) of each separable block
     (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1),
     (1024, 2), (1024, 1),
 )  # fmt: skip
 V2_ROWS = (  # MobileNet v2, table 2 of arXiv 1801.04381: (expansion, filters, repeats, stride)
     (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
 )  # fmt: skip
-VGG_STAGES = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # arXiv 1409.1556, table 1 columns D and E
+#: VGG, columns D and E of table 1 of arXiv 1409.1556: convolutions per stage.
+VGG_STAGES = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 RESNET_STAGES = {50: (3, 4, 6, 3), 152: (3, 8, 36, 3)}  # arXiv 1512.03385, table 1
-SQUEEZE_FIRES = (16, 16, 32, 32, 48, 48, 64, 64)  # arXiv 1602.07360 (v1.1): squeeze width; expands are 4x each
+#: SqueezeNet v1.1 (arXiv 1602.07360): squeeze widths; both expands are four times as wide.
+SQUEEZE_FIRES = (16, 16, 32, 32, 48, 48, 64, 64)
+LITE_ROWS = (  # EfficientNet-B0, table 1 of arXiv 1905.11946: (kernel, expansion, filters, repeats, stride)
+    (3, 1, 16, 1, 1), (3, 6, 24, 2, 2), (5, 6, 40, 2, 2), (3, 6, 80, 3, 2), (5, 6, 112, 3, 1), (5, 6, 192, 4, 2),
+    (3, 6, 320, 1, 1),
+)  # fmt: skip
+#: EfficientNet-Lite: width, depth, image size. Source: README of the published models.
+LITE_SIZES = ((1.0, 1.0, 224), (1.0, 1.1, 240), (1.1, 1.2, 260), (1.2, 1.4, 280))
 INCEPTION_V1 = (  # arXiv 1409.4842, table 1: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5 (run as 3x3), pool projection
     (64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64), None, (192, 96, 208, 16, 48, 64),
     (160, 112, 224, 24, 64, 64), (128, 128, 256, 24, 64, 64), (112, 144, 288, 32, 64, 64),
@@ -60,6 +69,15 @@ class _Net:
             )
         )
 
+    def inverted_bottleneck(self, expansion: int, kernel: int, stride: int, filters: int) -> None:
+        source, width = self.x, self.channels()
+        if expansion > 1:
+            self.conv(width * expansion, act="relu6")
+        self.depthwise(kernel, stride)
+        self.conv(filters, act=None)
+        if stride == 1 and width == filters:
+            self.emit(ops.Add(), source, self.x)
+
     def pool(self, kernel: int, stride: int, source: int | None = None) -> int:
         op = ops.Pool(mode="max", kernel=(kernel, kernel), stride=(stride, stride), padding="same")
         return self.emit(op, *(() if source is None else (source,)))
@@ -80,7 +98,7 @@ def mobilenet_v1(width: float = 1.0, size: int = 224) -> Graph:
     """MobileNet v1. Source: arXiv 1704.04861, table 1."""
     net = _Net(size, size)
     net.conv(int(32 * width), 3, 2)
-    for filters, stride in RELU6_WIDTHS:
+    for filters, stride in V1_ROWS:
         net.depthwise(3, stride)
         net.conv(int(filters * width))
     return net.classify(1001, "mobilenet_v1")
@@ -89,18 +107,12 @@ def mobilenet_v1(width: float = 1.0, size: int = 224) -> Graph:
 def mobilenet_v2() -> Graph:
     """MobileNet v2 1.0 at 224 px. Source: arXiv 1801.04381, table 2."""
     net = _Net(224, 224)
-    net.conv(32, 3, 2)
+    net.conv(32, 3, 2, act="relu6")
     for expansion, filters, repeats, first_stride in V2_ROWS:
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
-            source, width = net.x, net.channels()
-            if expansion > 1:
-                net.conv(width * expansion)
-            net.depthwise(3, stride)
-            net.conv(filters, act=None)
-            if stride == 1 and width == filters:
-                net.emit(ops.Add(), source, net.x)
-    net.conv(1280)
+            net.inverted_bottleneck(expansion, 3, stride, filters)
+    net.conv(1280, act="relu6")
     return net.classify(1001, "mobilenet_v2")
 
 
@@ -137,6 +149,21 @@ def resnet(depth: int, size: int = 299, *, version: int) -> Graph:
             net.conv(4 * width, act=None)
             net.emit(ops.Add(activation="relu"), shortcut, net.x)
     return net.classify(1001, f"resnet{depth}_v{version}")
+
+
+def efficientnet_lite(number: int) -> Graph:
+    """EfficientNet without squeeze-excite; stem, head and the outer rows' repeats are not scaled."""
+    width, depth, size = LITE_SIZES[number]
+    net = _Net(size, size)
+    net.conv(32, 3, 2, act="relu6")
+    for row, (kernel, expansion, filters, repeats, first_stride) in enumerate(LITE_ROWS):
+        filters = max(8, int(filters * width + 4) // 8 * 8)
+        outer = row in (0, len(LITE_ROWS) - 1)
+        for repeat in range(repeats if outer else math.ceil(repeats * depth)):
+            stride = first_stride if repeat == 0 else 1
+            net.inverted_bottleneck(expansion, kernel, stride, filters)
+    net.conv(1280, act="relu6")
+    return net.classify(1000, f"efficientnet_lite{number}")
 
 
 def squeezenet() -> Graph:
@@ -196,6 +223,10 @@ _NETS: dict[str, Callable[[], Graph]] = {
     "resnet50_v1_299": lambda: resnet(50, version=1),
     "resnet50_v2_299": lambda: resnet(50, version=2),
     "resnet152_v2_299": lambda: resnet(152, version=2),
+    "efficientnet_lite0_224": lambda: efficientnet_lite(0),
+    "efficientnet_lite1_240": lambda: efficientnet_lite(1),
+    "efficientnet_lite2_260": lambda: efficientnet_lite(2),
+    "efficientnet_lite3_280": lambda: efficientnet_lite(3),
     "squeezenet_224": squeezenet,
     "inception_v1_224": inception_v1,
 }

@@ -1,0 +1,78 @@
+"""A report's rows: what bounds each operation, where its bytes and picojoules go, and the reason in words."""
+
+from dataclasses import replace
+
+from hw_model.cost.analytical import Analytical, OpCost, as_run, evaluator_for, is_quantized
+from hw_model.cost.energy import event_pj
+from hw_model.cost.reasons import why
+from hw_model.cost.report import OpRow
+from hw_model.cost.work import CEILINGS, COMPONENTS, Work, work_of
+from hw_model.graph import Graph, Op, to_inference
+from hw_model.graph.ops import OpType
+from hw_model.targets.target import Target
+
+
+def executed(graph: Graph, target: Target) -> Graph:
+    """The graph the target runs."""
+    return graph if is_quantized(graph) else to_inference(graph, group_form=target.group_form)
+
+
+def explain(graph: Graph, target: Target) -> tuple[OpRow, ...]:
+    """One row for each operation the target runs; their times add up as the report's do."""
+    evaluator = evaluator_for(target)
+    run = executed(graph, target)
+    room = target.memory.parameter_bytes
+    rows = []
+    for op in run.ops:
+        kind = as_run(run, op)
+        size = evaluator.cost(kind, run.input_shapes(op)).parameter_bytes
+        streamed = size > room
+        rows.append(_row(evaluator, run, op, kind, streamed))
+        room -= 0 if streamed else size
+    return tuple(rows)
+
+
+def _row(evaluator: Analytical, run: Graph, op: Op, kind: OpType, streamed: bool) -> OpRow:
+    target = evaluator.target
+    inputs = run.input_shapes(op)
+    work, cost = work_of(target, kind, inputs), evaluator.cost(kind, inputs)
+    time_us = max(cost.chip_us, cost.stream_us if streamed else 0.0) + cost.overhead_us
+    binding = _binding(work, cost, streamed)
+    link_bytes = work.parameter_bytes * work.passes if streamed else 0
+    events = replace(work.events, wide_data_transfer=work.events.wide_data_transfer + link_bytes)
+    cycles = round(time_us * target.array.clock_mhz)
+    peak = cycles * target.array.peak_macs_per_cycle
+    return OpRow(
+        name=op.name,
+        kind=op.kind,
+        input_shapes=inputs,
+        output_shapes=run.output_shapes(op),
+        macs=work.macs,
+        cycles=cycles,
+        time_us=time_us,
+        binding=binding,
+        utilization=work.macs / peak if peak else 0.0,
+        bytes_by_level={
+            "activations_in": work.input_bytes,
+            "activations_out": work.output_bytes,
+            "parameter_memory": work.events.wide_byte_access,
+            "ring": work.events.ring_bus,
+            "link": link_bytes + (work.events.input_bus_transfer if work.on_host else 0),
+        },
+        pj_by_component=dict(zip(COMPONENTS, event_pj(target, events), strict=True)),
+        why=why(target, kind, work, binding),
+    )
+
+
+def _binding(work: Work, cost: OpCost, streamed: bool) -> str:
+    """What the time is spent on."""
+    if work.on_host:
+        return "host"
+    if work.free:
+        return "none"
+    stream_us = cost.stream_us if streamed else 0.0
+    if cost.overhead_us > max(cost.chip_us, stream_us):
+        return "overhead"
+    if stream_us > cost.chip_us:
+        return "parameter_streaming"
+    return max(CEILINGS, key=lambda name: int(getattr(work.ceilings, name)))
