@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hw_model.errors import UsageError
+from hw_model.errors import SpecError
 from pipelines.data.dataset import Images
 
 
@@ -31,20 +31,21 @@ class Augmentation:
     """Mixes pairs of images and labels with weights from Beta(alpha, alpha)."""
 
     def __post_init__(self) -> None:
-        if self.shift_pixels < 0 or self.cutout_pixels < 0 or self.mixup_alpha < 0:
-            raise UsageError(f"Augmentation amounts cannot be negative. Received: {self}")
-        if not 0.0 <= self.cutout_probability <= 1.0:
-            raise UsageError(
-                f"cutout_probability must be from 0 to 1. Received: {self.cutout_probability}"
-            )
-        if self.crop_area is not None and not 0.0 < self.crop_area[0] <= self.crop_area[1] <= 1.0:
-            raise UsageError(f"crop_area must be two shares in (0, 1]. Received: {self.crop_area}")
-        if not 0.0 < self.crop_aspect[0] <= self.crop_aspect[1]:
-            raise UsageError(
-                f"crop_aspect must be two positive ratios. Received: {self.crop_aspect}"
-            )
-        if self.policy not in ("", "v0"):
-            raise UsageError(f"policy must be empty or 'v0'. Received: {self.policy!r}")
+        for name in ("shift_pixels", "cutout_pixels", "mixup_alpha"):
+            _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        share = self.cutout_probability
+        _require(0 <= share <= 1, "cutout_probability", "from 0 to 1", share)
+        area = self.crop_area
+        if area is not None:
+            _require(0 < area[0] <= area[1] <= 1, "crop_area", "two rising shares in (0, 1]", area)
+        aspect = self.crop_aspect
+        _require(0 < aspect[0] <= aspect[1], "crop_aspect", "two rising positive ratios", aspect)
+        _require(self.policy in ("", "v0"), "policy", "empty or 'v0'", self.policy)
+
+
+def _require(holds: bool, name: str, wanted: str, received: object) -> None:
+    if not holds:
+        raise SpecError(name, f"must be {wanted}. Received: {received!r}")
 
 
 def flip(images: Images, rng: np.random.Generator) -> Images:

@@ -101,7 +101,7 @@ def _dataset(
         class_names=tuple(builder.info.features[label_key].names),
         splits=splits,
         source=str(builder.data_dir),
-        licence=(builder.info.redistribution_info or {}).get("license", ""),
+        licence=getattr(builder.info.redistribution_info, "license", "") or "",
     )
 
 

@@ -110,11 +110,13 @@ def train(
     from_logits = _check_fit(run)
     start = _find_start(run, resume=resume)
     _seed_model(model, seed)
-    with _l2(model, recipe.optimizer.l2):
+    with l2_regularised(model, recipe.optimizer.l2):
         first_epoch = 0
-        for index, stage in enumerate(recipe.plan):
+        for stage in recipe.plan:
             last_epoch = first_epoch + stage.epochs
-            if start is None or start < last_epoch or index == len(recipe.plan) - 1:
+            # A run stopped between two stages still has to leave the first: its averages become the
+            # next stage's starting weights.
+            if start is None or start <= last_epoch:
                 _run_stage(run, stage, first_epoch, start, from_logits)
             first_epoch = last_epoch
     return _finish(run)
@@ -186,7 +188,7 @@ def _seed_model(model: Any, seed: int) -> None:
 
 
 @contextmanager
-def _l2(model: Any, strength: float) -> Iterator[None]:
+def l2_regularised(model: Any, strength: float) -> Iterator[None]:
     """Adds strength * sum(w^2) to the loss for all but normalisation parameters, inside the block."""
     import keras
 
