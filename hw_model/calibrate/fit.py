@@ -1,16 +1,16 @@
 """Fits the few nuisance scales of a target to published latencies, and says how well it does on rows left out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from hw_model.calibrate.correlate import Correlation, correlate
-from hw_model.cost import Analytical
+from hw_model.cost.analytical import Analytical, OpCost, calls
 from hw_model.errors import UsageError
 from hw_model.graph import Graph
-from hw_model.targets.target import Target
+from hw_model.targets.target import Overhead, Target
 
 Values = npt.NDArray[np.float64]
 SCALES = ("mapping_efficiency", "op_us", "inference_us")
@@ -28,10 +28,29 @@ class Fit:
     left_out: Correlation
 
 
-def latencies_ms(target: Target, graphs: Sequence[Graph]) -> list[float]:
-    """Predicted latency of each graph."""
-    evaluator = Analytical(target)
-    return [evaluator.report(graph).latency_ms for graph in graphs]
+class Profile:
+    """A graph's latency as a function of the nuisance scales alone: what a fit evaluates thousands of times."""
+
+    def __init__(self, target: Target, graph: Graph) -> None:
+        costs = {op_us: _spent(target, graph, op_us) for op_us in (0.0, 1.0)}
+        self._chip_us = np.array([cost.chip_us for cost, _ in costs[0.0]])
+        self._stream_us = np.array([cost.stream_us * streamed for cost, streamed in costs[0.0]])
+        self._fixed_us = sum(cost.overhead_us for cost, _ in costs[0.0])
+        self._starts = sum(cost.overhead_us for cost, _ in costs[1.0]) - self._fixed_us
+        report = Analytical(target).report(graph)
+        self._fixed_us += report.model_terms.total_us - target.overhead.inference_us
+
+    def latency_ms(self, overhead: Overhead) -> float:
+        """What the evaluator would say with these scales."""
+        busy_us = np.maximum(self._chip_us / overhead.mapping_efficiency, self._stream_us).sum()
+        other_us = self._fixed_us + self._starts * overhead.op_us + overhead.inference_us
+        return float(busy_us + other_us) / 1e3
+
+
+def _spent(target: Target, graph: Graph, op_us: float) -> list[tuple[OpCost, bool]]:
+    bare = Overhead(mapping_efficiency=1.0, op_us=op_us, inference_us=0.0)
+    unscaled = replace(target, overhead=bare)
+    return list(Analytical(unscaled).spent(calls(graph, unscaled)))
 
 
 def declared_scales(target: Target) -> tuple[str, ...]:
@@ -58,17 +77,18 @@ def fit(target: Target, graphs: Sequence[Graph], measured_ms: Sequence[float]) -
         raise UsageError(
             f"{len(names)} scales need at least {len(names) + 2} rows. Received: {len(graphs)}"
         )
-    best = _solve(target, names, graphs, measured_ms)
+    profiles = [Profile(target, graph) for graph in graphs]
+    best = _solve(target.overhead, names, profiles, measured_ms)
+    predicted = [profile.latency_ms(best) for profile in profiles]
     left_out = []
-    for index, graph in enumerate(graphs):
+    for index, profile in enumerate(profiles):
         others = [row for row in range(len(graphs)) if row != index]
-        partial = _solve(
-            best, names, [graphs[row] for row in others], [measured_ms[row] for row in others]
+        without = _solve(
+            best, names, [profiles[row] for row in others], [measured_ms[row] for row in others]
         )
-        left_out += latencies_ms(partial, [graph])
-    predicted = latencies_ms(best, graphs)
+        left_out.append(profile.latency_ms(without))
     return Fit(
-        scales={name: getattr(best.overhead, name) for name in names},
+        scales={name: getattr(best, name) for name in names},
         predicted_ms=tuple(predicted),
         left_out_ms=tuple(left_out),
         fitted=correlate(predicted, measured_ms),
@@ -77,46 +97,45 @@ def fit(target: Target, graphs: Sequence[Graph], measured_ms: Sequence[float]) -
 
 
 def _solve(
-    target: Target, names: tuple[str, ...], graphs: Sequence[Graph], measured_ms: Sequence[float]
-) -> Target:
+    start: Overhead,
+    names: tuple[str, ...],
+    profiles: Sequence[Profile],
+    measured_ms: Sequence[float],
+) -> Overhead:
     """Least squares of log ratios over log scales: relative errors count alike for small and large networks."""
     goal = np.log(np.asarray(measured_ms))
-    logs = np.log([max(getattr(target.overhead, name), 1e-3) for name in names])
-    damping = 1e-3
-    residual = _residual(target, names, logs, graphs, goal)
-    for _ in range(40):
-        slopes = np.stack(
-            [
-                (_residual(target, names, logs + step, graphs, goal) - residual) / 1e-3
-                for step in 1e-3 * np.eye(len(names))
-            ],
-            axis=1,
-        )
+
+    def scaled(logs: Values) -> Overhead:
+        values = {name: float(value) for name, value in zip(names, np.exp(logs), strict=True)}
+        return replace(start, **values)
+
+    def residual(logs: Values) -> Values:
+        overhead = scaled(logs)
+        result: Values = np.log([profile.latency_ms(overhead) for profile in profiles]) - goal
+        return result
+
+    first = np.log([max(getattr(start, name), 1e-3) for name in names])
+    return scaled(_levenberg_marquardt(residual, first))
+
+
+def _levenberg_marquardt(residual: Callable[[Values], Values], start: Values) -> Values:
+    """The parameters with the least sum of squared residuals near `start`."""
+    step, damping = 1e-4, 1e-3
+    best, errors = start, residual(start)
+    for _ in range(200):
+        shifted = [residual(best + move) for move in step * np.eye(len(best))]
+        slopes = np.stack([(after - errors) / step for after in shifted], axis=1)
         normal = slopes.T @ slopes
-        move = -np.linalg.solve(
-            normal + damping * np.diag(np.diag(normal) + 1e-9), slopes.T @ residual
-        )
-        trial = logs + np.clip(move, -1.0, 1.0)
-        after = _residual(target, names, trial, graphs, goal)
-        gain = float(residual @ residual - after @ after)
-        if gain > 0:
-            logs, residual, damping = trial, after, damping / 5
-            if gain < 1e-9:
+        damped = normal + damping * np.diag(np.diag(normal) + 1e-9)
+        move = np.clip(-np.linalg.solve(damped, slopes.T @ errors), -1.0, 1.0)
+        trial = residual(best + move)
+        if trial @ trial < errors @ errors:
+            small = bool(np.abs(move).max() < 1e-7)
+            best, errors, damping = best + move, trial, damping / 5
+            if small:
                 break
         else:
             damping *= 10
-            if damping > 1e4:
+            if damping > 1e6:
                 break
-    return _scaled(target, names, logs)
-
-
-def _residual(
-    target: Target, names: tuple[str, ...], logs: Values, graphs: Sequence[Graph], goal: Values
-) -> Values:
-    result: Values = np.log(latencies_ms(_scaled(target, names, logs), graphs)) - goal
-    return result
-
-
-def _scaled(target: Target, names: tuple[str, ...], logs: Values) -> Target:
-    values = {name: float(value) for name, value in zip(names, np.exp(logs), strict=True)}
-    return replace(target, overhead=replace(target.overhead, **values))
+    return best

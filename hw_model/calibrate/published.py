@@ -1,4 +1,7 @@
-"""Published latencies: who measured what, and whether a row is fitted or only checked."""
+"""Published latencies: who measured what, and whether a row is fitted or only checked.
+
+None was measured by this project. Clock, compiler and host differ between data sets, so no fit mixes two.
+"""
 
 import csv
 from dataclasses import dataclass

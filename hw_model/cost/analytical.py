@@ -4,7 +4,7 @@ An operation is counted once per type, shapes and target, so a search that chang
 block. Cost is a function of graph, target and evaluator alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -58,6 +58,15 @@ class Analytical:
                 self.target, work_of(self.target, kind, inputs)
             )
         return known
+
+    def spent(self, run: Iterable[Call]) -> Iterator[tuple[OpCost, bool]]:
+        """Cost of each operation, and whether its parameters are streamed: `report` step by step."""
+        room = self.target.memory.parameter_bytes
+        for call in run:
+            cost = self.cost(*call)
+            streamed = cost.parameter_bytes > room
+            room -= 0 if streamed else cost.parameter_bytes
+            yield cost, streamed
 
     def report(self, graph: Graph) -> CostReport:
         """The cost of a graph as trained, or as it is when it is quantized already."""

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hw_model.cost.analytical import Analytical, OpCost, as_run, evaluator_for, is_quantized
+from hw_model.cost.analytical import OpCost, as_run, evaluator_for, is_quantized
 from hw_model.cost.energy import event_pj
 from hw_model.cost.reasons import why
 from hw_model.cost.report import OpRow
@@ -21,21 +21,17 @@ def explain(graph: Graph, target: Target) -> tuple[OpRow, ...]:
     """One row for each operation the target runs; their times add up as the report's do."""
     evaluator = evaluator_for(target)
     run = executed(graph, target)
-    room = target.memory.parameter_bytes
-    rows = []
-    for op in run.ops:
-        kind = as_run(run, op)
-        size = evaluator.cost(kind, run.input_shapes(op)).parameter_bytes
-        streamed = size > room
-        rows.append(_row(evaluator, run, op, kind, streamed))
-        room -= 0 if streamed else size
-    return tuple(rows)
+    kinds = [as_run(run, op) for op in run.ops]
+    each = evaluator.spent(zip(kinds, (run.input_shapes(op) for op in run.ops), strict=True))
+    return tuple(
+        _row(target, run, op, kind, cost, streamed)
+        for op, kind, (cost, streamed) in zip(run.ops, kinds, each, strict=True)
+    )
 
 
-def _row(evaluator: Analytical, run: Graph, op: Op, kind: OpType, streamed: bool) -> OpRow:
-    target = evaluator.target
+def _row(target: Target, run: Graph, op: Op, kind: OpType, cost: OpCost, streamed: bool) -> OpRow:
     inputs = run.input_shapes(op)
-    work, cost = work_of(target, kind, inputs), evaluator.cost(kind, inputs)
+    work = work_of(target, kind, inputs)
     time_us = max(cost.chip_us, cost.stream_us if streamed else 0.0) + cost.overhead_us
     binding = _binding(work, cost, streamed)
     link_bytes = work.parameter_bytes * work.passes if streamed else 0

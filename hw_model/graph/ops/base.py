@@ -51,7 +51,7 @@ def require_rank(inputs: tuple[Shape, ...], rank: int) -> Shape:
 
 def require_positive(path: str, *values: int) -> None:
     """Refuses zero and negative attribute values."""
-    if any(value < 1 for value in values):
+    if min(values) < 1:
         raise SpecError(path, f"must be positive. Received: {values if len(values) > 1 else values[0]}")
 
 
