@@ -1,0 +1,48 @@
+"""What this machine is: versions, processors, memory. Reads metadata and imports no framework."""
+
+import os
+import platform
+from importlib import metadata
+
+#: Distribution -> the extra of setup.cfg that brings it; the empty extra is the bare installation.
+PACKAGES: dict[str, str] = {
+    "numpy": "",
+    "tqdm": "",
+    "keras": "train",
+    "tensorflow": "train",
+    "tensorflow-datasets": "train",
+    "pillow": "train",
+    "h5py": "train",
+    "tensorboard": "train",
+    "ai-edge-litert": "export",
+    "optuna": "search",
+    "scipy": "search",
+}
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def version(distribution: str) -> str | None:
+    """The installed version of a distribution."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def tool_versions() -> tuple[tuple[str, str], ...]:
+    """Versions of what shapes trained weights, as a preset records them."""
+    names = ("edgezoo", "keras", *BACKENDS, "numpy")
+    found = [(name, version(name)) for name in names]
+    pairs = [(name, known) for name, known in found if known is not None]
+    return (("python", platform.python_version()), *pairs)
+
+
+def processors() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def hardware() -> str:
+    """The machine in a few words, such as `2 CPU cores (x86_64)`."""
+    count = processors()
+    return f"{count} CPU core{'s' if count > 1 else ''} ({platform.machine()})"

@@ -1,0 +1,56 @@
+"""Options that several verbs share, so that they are called and explained alike everywhere."""
+
+import argparse
+
+from pipelines.cli.references import MODEL_HELP
+
+DEFAULT_TARGET = "pixel6"
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """`--json`."""
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+
+
+def add_model(parser: argparse.ArgumentParser, *, also: str = "") -> None:
+    """The positional MODEL."""
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP + also)
+
+
+def add_target(parser: argparse.ArgumentParser, *, default: str | None = DEFAULT_TARGET) -> None:
+    """`--target`; the name is checked where it is used, which suggests near ones."""
+    shown = f" (default: {default})" if default else ""
+    parser.add_argument(
+        "--target",
+        metavar="T",
+        default=default,
+        help=f"pixel6, pixel4, coral_usb, coral_devboard or a .toml file{shown}",
+    )
+
+
+def add_size(parser: argparse.ArgumentParser) -> None:
+    """`--input-size` and `--num-classes`."""
+    parser.add_argument(
+        "--input-size",
+        metavar="HxW",
+        help="image size, such as 224 or 224x320 (default: the spec's)",
+    )
+    parser.add_argument(
+        "--num-classes", metavar="N", type=int, help="number of classes (default: the spec's)"
+    )
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """`--data` and what goes with it."""
+    parser.add_argument(
+        "--data",
+        metavar="SRC",
+        required=True,
+        help="digits, fashion_mnist_small, fashion_mnist, tfds:NAME, or a folder of class folders",
+    )
+    parser.add_argument("--download", action="store_true", help="allow tfds to download")
+    parser.add_argument(
+        "--image-size",
+        metavar="HxW",
+        help="size that images of a folder or of tfds are read at when they differ",
+    )

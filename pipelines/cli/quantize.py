@@ -1,0 +1,128 @@
+"""`edgezoo quantize`: an int8 `.tflite` file, and a certificate that says what it is and what it costs in accuracy."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hw_model.errors import UsageError
+from pipelines.cli.answer import Answer, facts
+from pipelines.cli.options import add_data, add_json, add_model, add_target
+from pipelines.cli.references import load, parse_size
+
+if TYPE_CHECKING:
+    from pipelines.data import ImageDataset
+    from pipelines.export import Certificate
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `quantize`."""
+    add_model(parser)
+    add_data(parser)
+    parser.add_argument("--out", metavar="FILE.tflite", required=True, help="file to write")
+    add_target(parser, default=None)
+    parser.add_argument(
+        "--samples", metavar="N", type=int, help="calibration images (default: up to 100)"
+    )
+    parser.add_argument(
+        "--allow-untrained", action="store_true", help="export random weights all the same"
+    )
+    parser.add_argument(
+        "--no-eval", action="store_true", help="do not measure accuracy on the test split"
+    )
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> Answer:
+    """Calibrates on the training split, converts, checks, measures on the test split."""
+    from pipelines.cli import sidecar
+    from pipelines.data import load_dataset
+    from pipelines.export import certificate_path, export_int8
+
+    out = Path(args.out)
+    if out.suffix != ".tflite":
+        raise UsageError(f"--out must end in .tflite. Received: {args.out!r}")
+    if args.samples is not None and args.samples < 1:
+        raise UsageError(f"--samples must be at least 1. Received: {args.samples}")
+    dataset = load_dataset(
+        args.data, download=args.download, image_size=parse_size(args.image_size)
+    )
+    model = load(args.model)
+    untrained = getattr(model, "weights_origin", "") == "random"
+    if untrained and not args.allow_untrained:
+        raise UsageError(
+            f"{args.model} has random weights: nothing was loaded or trained. Name a preset or a weights "
+            "folder, or add --allow-untrained"
+        )
+    certificate = export_int8(
+        model,
+        dataset.train,
+        out,
+        target=args.target,
+        allow_untrained=args.allow_untrained,
+        evaluate_on=None if args.no_eval or untrained else _test_split(model, dataset, args.model),
+        calibration_count=args.samples,
+    )
+    sidecar.write(
+        out,
+        sidecar.Sidecar(preprocessing=model.preprocessing, class_names=tuple(model.class_names)),
+    )
+    return Answer(text=_text(out, certificate), data=_data(out, certificate_path(out), certificate))
+
+
+def _test_split(model: Any, dataset: "ImageDataset", reference: str) -> Any:
+    outputs = model.output_shape[-1]
+    if outputs != dataset.num_classes:
+        raise UsageError(
+            f"{reference} has {outputs} classes, {dataset.name} {dataset.num_classes}: accuracy cannot be "
+            "measured; give the data it was trained for, or add --no-eval"
+        )
+    return dataset.test
+
+
+def _text(out: Path, certificate: "Certificate") -> str:
+    kinds = ", ".join(f"{count} {name}" for name, count in certificate.operators.items())
+    equal = certificate.predicted_equals_converted
+    shown: list[tuple[str, object]] = [
+        (
+            "file",
+            f"{out}, {certificate.size_bytes:,} bytes (float: {certificate.float_size_bytes:,})",
+        ),
+        ("operators", f"{sum(certificate.operators.values())}: {kinds}"),
+        ("all int8", certificate.all_int8),
+        ("as predicted", "no spec to compare with" if equal is None else equal),
+        (
+            "calibration",
+            f"{certificate.calibration.count} images, {certificate.calibration.distinct} different",
+        ),
+        (
+            "signal to noise",
+            f"output {certificate.sqnr.output_db:.1f} dB, worst operator {certificate.sqnr.min_db:.1f} dB",
+        ),
+    ]
+    if certificate.accuracy is not None:
+        accuracy = certificate.accuracy
+        shown.append(
+            (
+                "top-1",
+                f"float {100 * accuracy.float_top1:.2f} %, int8 {100 * accuracy.int8_top1:.2f} % "
+                f"on {accuracy.images:,} images",
+            )
+        )
+    text = facts(shown)
+    if certificate.differences:
+        text += "\n\nThe file differs from the predicted graph:\n" + "\n".join(
+            certificate.differences
+        )
+    return text
+
+
+def _data(out: Path, beside: Path, certificate: "Certificate") -> dict[str, Any]:
+    from hw_model import codec
+
+    data: dict[str, Any] = codec.to_data(certificate)
+    return {
+        "path": str(out),
+        "certificate": str(beside),
+        "all_int8": certificate.all_int8,
+        **data,
+    }

@@ -1,0 +1,190 @@
+"""`edgezoo train`: trains an architecture, or fine-tunes a preset, and leaves a preset behind."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hw_model.errors import UsageError
+from pipelines.cli.answer import Answer, facts
+from pipelines.cli.frameworks import load_keras
+from pipelines.cli.options import add_data, add_json, add_model
+from pipelines.cli.references import load, parse_size, spec_of
+
+if TYPE_CHECKING:
+    from model_zoo.presets import Preset
+    from pipelines.data import ImageDataset
+    from pipelines.train import Recipe, TrainResult
+
+RUN_FOLDER = "run"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `train`."""
+    add_model(parser)
+    add_data(parser)
+    parser.add_argument(
+        "--recipe", metavar="R", help="name or .toml file (with --weights: finetune_small)"
+    )
+    parser.add_argument(
+        "--weights", metavar="PRESET", help="start from this preset and replace its classifier"
+    )
+    parser.add_argument("--out", metavar="DIR", help="weights folder to write (default: runs/NAME)")
+    parser.add_argument("--name", help="name of the preset that is written (default: MODEL_DATA)")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly")
+    parser.add_argument("--epochs", metavar="N", type=int, help="longer or shorter than the recipe")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="(default: 0)")
+    parser.add_argument(
+        "--input-size", metavar="HxW", help="train at this size (default: the size of the images)"
+    )
+    add_json(parser)
+
+
+def resume_hint(args: argparse.Namespace) -> str:
+    """How to go on after Ctrl-C; empty before there was anything to go on with."""
+    if not getattr(args, "data", None):
+        return ""
+    words = [word for word in sys.argv[1:] if word != "--resume"]
+    return f"every finished epoch is kept; continue with: edgezoo {shlex.join(words)} --resume"
+
+
+def run(args: argparse.Namespace) -> Answer:
+    """Trains, evaluates on the test split, saves the preset."""
+    from pipelines.data import load_dataset
+    from pipelines.train import load_recipe
+
+    if args.recipe is None and args.weights is None:
+        from pipelines.train import list_recipes
+
+        raise UsageError(
+            f"--recipe is needed; there are {', '.join(list_recipes())}, or a .toml file"
+        )
+    recipe = load_recipe(args.recipe or "finetune_small")
+    if args.epochs is not None:
+        if args.epochs < 1:
+            raise UsageError(f"--epochs must be at least 1. Received: {args.epochs}")
+        recipe = recipe.with_epochs(args.epochs)
+    dataset = load_dataset(
+        args.data, download=args.download, image_size=parse_size(args.image_size)
+    )
+    name = args.name or f"{Path(args.model).stem}_{Path(dataset.name).stem}"
+    out = Path(args.out or Path("runs") / name)
+    model, result = _train(args, dataset, recipe, out)
+    preset = _save(model, out, name, dataset, result)
+    return _answer(out, preset, result)
+
+
+def _train(
+    args: argparse.Namespace, dataset: "ImageDataset", recipe: "Recipe", out: Path
+) -> "tuple[Any, TrainResult]":
+    from pipelines.train import finetune, train
+
+    settings: dict[str, Any] = {
+        "run_dir": out / RUN_FOLDER,
+        "resume": args.resume,
+        "seed": args.seed,
+    }
+    if args.weights is not None:
+        return finetune(_pretrained(args), dataset, recipe, **settings)
+    load_keras()
+    import keras
+
+    keras.utils.set_random_seed(args.seed)
+    model = _fresh(args, dataset)
+    model.class_names = dataset.class_names
+    return model, train(model, dataset, recipe, **settings)
+
+
+def _fresh(args: argparse.Namespace, dataset: "ImageDataset") -> Any:
+    """A model with random weights: a named architecture takes the images' shape, a spec keeps its own."""
+    from model_zoo import create_model, registry
+
+    size = parse_size(args.input_size)
+    if args.model in registry.entries():
+        height, width, channels = dataset.image_shape
+        return create_model(
+            args.model,
+            num_classes=dataset.num_classes,
+            input_shape=(*(size or (height, width)), channels),
+            strides="fit",
+        )
+    return create_model(spec_of(args.model, size=size, num_classes=dataset.num_classes))
+
+
+def _pretrained(args: argparse.Namespace) -> Any:
+    """The preset's model, if MODEL names it or its architecture."""
+    from model_zoo import presets
+
+    preset = presets.get(args.weights)
+    fitting = (preset.name, preset.architecture, args.weights)
+    if args.model not in fitting:
+        raise UsageError(
+            f"--weights {args.weights} holds a {preset.architecture}; train that, or a preset of "
+            f"another architecture. Received: {args.model!r}"
+        )
+    if args.input_size is not None:
+        raise UsageError("--input-size cannot change with --weights: a preset keeps its own size")
+    return load(args.weights)
+
+
+def _save(
+    model: Any, out: Path, name: str, dataset: "ImageDataset", result: "TrainResult"
+) -> "Preset":
+    from model_zoo import presets
+    from pipelines.cli import machine
+
+    metrics = tuple(
+        presets.Metric(
+            name=metric,
+            value=value,
+            form="float",
+            dataset=dataset.name,
+            split="test",
+            images=len(dataset.test),
+        )
+        for metric, value in result.metrics.items()
+    )
+    training = presets.Training(
+        recipe=result.recipe,
+        recipe_id=result.recipe_id,
+        command=f"edgezoo {shlex.join(word for word in sys.argv[1:] if word != '--resume')}",
+        dataset=dataset.name,
+        seed=result.seed,
+        epochs=result.epochs,
+        wall_time_s=round(result.wall_seconds, 1),
+        hardware=machine.hardware(),
+        tools=machine.tool_versions(),
+    )
+    return presets.save_preset(
+        model,
+        out,
+        name,
+        data_licence=dataset.licence or "unknown",
+        training=training,
+        metrics=metrics,
+    )
+
+
+def _answer(out: Path, preset: "Preset", result: "TrainResult") -> Answer:
+    shown = [
+        ("preset", f"{out} ({preset.name})"),
+        ("test top-1", f"{100 * result.metrics['top1']:.2f} %"),
+        ("epochs", result.epochs),
+        ("wall time", f"{result.wall_seconds:.0f} s, {result.images_per_second:.0f} images/s"),
+        ("use it as", f"edgezoo eval {out} --data {result.dataset}"),
+    ]
+    data = {
+        "preset": preset.name,
+        "folder": str(out),
+        "spec_id": preset.spec_id,
+        "metrics": dict(result.metrics),
+        "epochs": result.epochs,
+        "seed": result.seed,
+        "recipe": result.recipe,
+        "recipe_id": result.recipe_id,
+        "wall_seconds": result.wall_seconds,
+        "images_per_second": result.images_per_second,
+        "history": list(result.history),
+    }
+    return Answer(text=facts(shown), data=data)
