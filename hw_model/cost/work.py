@@ -71,7 +71,13 @@ def work_of(target: Target, kind: ops.OpType, inputs: tuple[Shape, ...]) -> Work
     sizes = (_total(inputs), _total(outputs))
     if type(kind).__name__ in target.host.ops:
         events = Events(input_bus_transfer=sum(sizes))
-        return Work(input_bytes=sizes[0], output_bytes=sizes[1], events=events, on_host=True)
+        return Work(
+            macs=kind.macs(inputs),
+            input_bytes=sizes[0],
+            output_bytes=sizes[1],
+            events=events,
+            on_host=True,
+        )
     layer = _layer(kind, inputs, outputs[0])
     if layer is not None:
         return _on_array(target, kind, layer, inputs, sizes)

@@ -1,0 +1,45 @@
+"""Reference networks have the parameters their papers print."""
+
+import pytest
+
+from hw_model.calibrate.reference_nets import reference_net
+from hw_model.errors import UnknownNameError
+from hw_model.graph import verify
+
+#: Millions of parameters (batch norms folded) and of multiply-adds. Source: the papers, Keras applications.
+PUBLISHED = {
+    "mobilenet_v1_1.0_224": (4.2, 569),
+    "mobilenet_v1_0.25_128": (0.47, 14),
+    "mobilenet_v2_1.0_224": (3.5, 300),
+    "vgg16_224": (138.4, 15470),
+    "vgg19_224": (143.7, 19630),
+    "resnet50_v1_299": (25.5, None),
+    "resnet50_v2_299": (25.5, None),
+    "resnet152_v2_299": (60.2, None),
+    "squeezenet_224": (1.24, 352),
+    "inception_v1_224": (6.6, 1500),
+    "efficientnet_lite0_224": (4.7, 407),
+    "efficientnet_lite1_240": (5.4, 631),
+    "efficientnet_lite2_260": (6.1, 899),
+    "efficientnet_lite3_280": (8.2, 1440),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_sizes_are_the_published_ones(name: str) -> None:
+    graph = verify(reference_net(name))
+    millions, mega_macs = PUBLISHED[name]
+    assert graph.param_count / 1e6 == pytest.approx(millions, rel=0.02)
+    if mega_macs is not None:
+        assert graph.macs / 1e6 == pytest.approx(mega_macs, rel=0.11)
+
+
+def test_conv_chains_have_the_published_multiply_adds() -> None:
+    """Source: column `macs` of the published sweep."""
+    assert reference_net("conv3x3x5_F32").macs == 154_533_888 + 0
+    assert reference_net("conv3x3x5_F512").macs == 38_711_328_768
+
+
+def test_an_unknown_name_suggests_a_near_one() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean vgg16_224"):
+        reference_net("vgg16")
