@@ -1,0 +1,87 @@
+"""Everything that decides a search, as one value that travels with the study."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hw_model import codec
+from hw_model.errors import UnknownNameError, UsageError
+from pipelines.search.budget import Budget, Reward
+from pipelines.search.samplers import SAMPLERS
+
+QualityKind = Literal["train", "predictor", "proxy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityConfig:
+    """Where quality comes from; fields of other kinds are ignored."""
+
+    kind: QualityKind = "train"
+    #: train: data set, recipe (name or path), images per training and per test; 0 takes all.
+    data: str = "embedded"
+    recipe: str = "search_short"
+    epochs: int = 0
+    train_images: int = 0
+    test_images: int = 0
+    #: train: how many trials are trained again with another seed to measure the rank correlation.
+    repeats: int = 6
+    #: proxy: its name.
+    proxy: str = "log_macs"
+    #: predictor: folder of the study it is fitted on; proxy: of the one it is measured on.
+    source: str = ""
+    #: predictor: fewest trained trials it accepts.
+    min_trials: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchConfig:
+    """A search: where, for which hardware, for how much, and how long."""
+
+    folder: str
+    budget: Budget
+    space: str = "mobilenet_edgetpu_v2"
+    target: str = "pixel6"
+    image_size: int = 224
+    channels: int = 3
+    num_classes: int = 1001
+    #: Multiplies every width of the space; small images and small machines want less than 1.
+    width: float = 1.0
+    sampler: str = "auto"
+    trials: int = 100
+    seed: int = 0
+    batch_size: int = 8
+    workers: int = 1
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    reward: Reward = field(default_factory=Reward)
+    storage: str = ""
+    name: str = "study"
+
+    def __post_init__(self) -> None:
+        if self.sampler != "auto" and self.sampler not in SAMPLERS:
+            raise UnknownNameError("sampler", self.sampler, [*SAMPLERS, "auto"])
+        for field_name, least in (("trials", 1), ("batch_size", 1), ("workers", 1), ("seed", 0)):
+            value = getattr(self, field_name)
+            if type(value) is not int or value < least:
+                raise UsageError(
+                    f"{field_name} must be an integer from {least}. Received: {value!r}"
+                )
+        if not 0 < self.width <= 4:
+            raise UsageError(f"width must be above 0 and at most 4. Received: {self.width}")
+        if not self.name:
+            raise UsageError("name must not be empty")
+
+    @property
+    def chosen_sampler(self) -> str:
+        """`auto` screens candidates where quality is paid for by training, and not where it is free."""
+        if self.sampler != "auto":
+            return self.sampler
+        return "screened_evolution" if self.quality.kind == "train" else "evolution"
+
+    def to_data(self) -> dict[str, Any]:
+        """JSON-ready copy."""
+        data: dict[str, Any] = codec.to_data(self)
+        return data
+
+
+def config_from_data(data: Any) -> SearchConfig:
+    """Reads a config; raises `SpecError` with the path of what is wrong."""
+    return codec.from_data(SearchConfig, data)

@@ -1,0 +1,175 @@
+"""Quality by a short training on real images: top-1 on images held out of the training split."""
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hw_model.errors import UsageError
+from hw_model.files import write_json
+from pipelines.search.config import SearchConfig
+from pipelines.search.problem import Candidate, Genotype
+from pipelines.search.quality.base import Outcome, Quality, QualityStatement
+from pipelines.search.ranking import RankCorrelation, rank_correlation
+from pipelines.search.trial import Trial, trial_seed
+
+if TYPE_CHECKING:
+    from pipelines.data import ImageDataset, Split
+    from pipelines.train import Recipe
+
+WEIGHTS_FILE = "model.weights.h5"
+_HELD_OUT_SHARE = 0.2
+
+
+class TrainedQuality:
+    """Trains every candidate by one recipe. The test split is never looked at, so that what a search
+    picks can still be judged by it. A training cut off by a kill goes on at its last epoch."""
+
+    kind = "train"
+    batch_limit = 1
+
+    def __init__(self, config: SearchConfig, artifacts: Path) -> None:
+        self._config = config
+        self._artifacts = artifacts
+        quality = config.quality
+        self.name = f"recipe {Path(quality.recipe).stem} on {quality.data}"
+        self._loaded: tuple[ImageDataset, Recipe, Any] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A worker process loads the images itself."""
+        return {**self.__dict__, "_loaded": None}
+
+    def evaluate(self, candidates: Sequence[Candidate], seed: int) -> list[Outcome]:
+        """Trains one after the other."""
+        return [self._train(c.genotype, c.key, trial_seed(seed, c.key)) for c in candidates]
+
+    def statement(self, trials: Sequence[Trial]) -> QualityStatement:
+        """Trains some trials again with another seed, unless that was done, and compares the rankings."""
+        chosen = _spread([t for t in trials if t.complete], self._config.quality.repeats)
+        correlation = self._repeat(chosen) if len(chosen) >= 3 else None
+        return QualityStatement(
+            kind=self.kind,
+            name=self.name,
+            measured_on=f"{len(chosen)} trials trained again" if correlation else "nothing",
+            correlation=correlation,
+        )
+
+    def _repeat(self, trials: Sequence[Trial]) -> RankCorrelation | None:
+        path = self._artifacts.parent / "repeats.json"
+        known: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+        first, second = [], []
+        for trial in trials:
+            if trial.key not in known:
+                outcome = self._train(trial.genotype, f"{trial.key}-again", trial.seed + 1)
+                shutil.rmtree(self._artifacts / f"{trial.key}-again", ignore_errors=True)
+                known[trial.key] = outcome.value
+                write_json(path, known)
+            first.append(trial.quality or 0.0)
+            second.append(known[trial.key])
+        return rank_correlation(first, second, against="the same recipe with another seed")
+
+    def _train(self, genotype: Genotype, key: str, seed: int) -> Quality:
+        import keras
+
+        from model_zoo import create_model
+        from pipelines.train import train
+
+        started = time.perf_counter()
+        dataset, recipe, space = self._load()
+        keras.utils.set_random_seed(seed)
+        model = create_model(space.bind(genotype))
+        folder = self._artifacts / key
+        result = train(
+            model,
+            dataset,
+            recipe,
+            run_dir=folder / "run",
+            preprocessing=model.preprocessing,
+            resume=True,
+            seed=seed,
+            verbose=0,
+        )
+        Path(result.weights).replace(folder / WEIGHTS_FILE)
+        shutil.rmtree(folder / "run", ignore_errors=True)
+        keras.backend.clear_session(free_memory=True)
+        return Quality(
+            value=result.metrics["top1"],
+            seconds=time.perf_counter() - started,
+            detail={
+                "epochs": result.epochs,
+                "loss": result.metrics["loss"],
+                "recipe_id": result.recipe_id,
+                "images": len(dataset.test),
+            },
+        )
+
+    def _load(self) -> "tuple[ImageDataset, Recipe, Any]":
+        if self._loaded is None:
+            from pipelines.search.spaces import space_entry
+            from pipelines.train import load_recipe
+
+            config = self._config
+            recipe = load_recipe(config.quality.recipe)
+            if config.quality.epochs:
+                recipe = recipe.with_epochs(config.quality.epochs)
+            space = space_entry(config.space).make(
+                image_size=config.image_size,
+                channels=config.channels,
+                num_classes=config.num_classes,
+                width=config.width,
+            )
+            self._loaded = (search_data(config), recipe, space)
+        return self._loaded
+
+
+def search_data(config: SearchConfig) -> "ImageDataset":
+    """The training split of the config's data, parted into `train` and, as `test`, the held-out images.
+
+    Raises:
+        UsageError: the space is for another number of classes.
+    """
+    from pipelines.data import load_dataset, subset
+
+    whole = load_dataset(config.quality.data)
+    if whole.num_classes != config.num_classes:
+        raise UsageError(
+            f"Data set {whole.name} has {whole.num_classes} classes; set num_classes to that. "
+            f"Received: {config.num_classes}"
+        )
+    train, held_out = part(whole.train, config.quality.test_images)
+    limit = config.quality.train_images
+    splits = {"train": subset(train, limit) if limit else train, "test": held_out}
+    return replace(whole, splits=splits)
+
+
+def part(split: "Split", held_out: int) -> "tuple[Split, Split]":
+    """All but some images of a split, and those: `held_out`, or a fifth where that is 0; the same share of
+    each class, always the same images."""
+    from pipelines.data import SubSplit
+
+    count = held_out or max(1, round(len(split) * _HELD_OUT_SHARE))
+    if count >= len(split):
+        raise UsageError(f"Cannot hold out {count} of {len(split)} training images; take fewer")
+    order = np.random.default_rng([1, len(split)]).permutation(len(split))
+    # Every image's rank within its class, as a share of the class: the lowest of all classes are held out.
+    labels = split.labels[order]
+    share = np.empty(len(order))
+    for label in np.unique(labels):
+        (members,) = np.nonzero(labels == label)
+        share[members] = (np.arange(len(members)) + 0.5) / len(members)
+    by_share = order[np.argsort(share, kind="stable")]
+    return SubSplit(split, np.sort(by_share[count:])), SubSplit(split, np.sort(by_share[:count]))
+
+
+def _spread(trials: Sequence[Trial], count: int) -> list[Trial]:
+    """`count` trials from worst to best, evenly by rank."""
+    ordered = sorted(trials, key=lambda t: (t.quality or 0.0, t.key))
+    if len(ordered) <= count:
+        return ordered
+    places = np.linspace(0, len(ordered) - 1, count).round().astype(int)
+    return [ordered[place] for place in places.tolist()] if count else []

@@ -1,0 +1,119 @@
+"""From the names in a config to the problem and the evaluator they stand for."""
+
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from hw_model import codec
+from hw_model.errors import UsageError
+from pipelines.search.arrays import JsonObject
+from pipelines.search.config import SearchConfig
+from pipelines.search.folder import StudyFolder
+from pipelines.search.problem import Cost, SpecProblem
+from pipelines.search.quality.base import Evaluator
+from pipelines.search.trial import Trial
+
+if TYPE_CHECKING:
+    from model_zoo.spec import ModelSpec
+
+QUANTITIES = ("latency_ms", "energy_mj")
+
+
+def make_problem(config: SearchConfig) -> SpecProblem:
+    """The space of the config, costed by the analytical evaluator of its target.
+
+    Raises:
+        UnknownNameError: no such space or target.
+    """
+    from hw_model.cost import EVALUATOR_ID
+    from hw_model.targets.loader import load_target
+    from pipelines.search.spaces import space_entry
+
+    entry = space_entry(config.space)
+    space = entry.make(
+        image_size=config.image_size,
+        channels=config.channels,
+        num_classes=config.num_classes,
+        width=config.width,
+    )
+    target = load_target(config.target)
+    shape = hashlib.sha256(repr(space.template).encode()).hexdigest()[:12]
+    return SpecProblem(
+        space,
+        space_id=f"{entry.name}-{entry.version}-{shape}",
+        cost_id=f"{target.target_id}/{EVALUATOR_ID}",
+        quantities=QUANTITIES,
+        cost=cost_function(config.target),
+        key=entry.canonical_key,
+        describe=_describe,
+    )
+
+
+def cost_function(target: str) -> "Callable[[ModelSpec], Cost]":
+    """Cost of a spec on a target, with the sizes that proxies and predictors read."""
+    from hw_model.cost import evaluator_for
+    from hw_model.targets.loader import load_target
+
+    evaluator = evaluator_for(load_target(target))
+
+    def cost(spec: "ModelSpec") -> Cost:
+        report = evaluator.report(spec.graph())
+        return Cost(
+            values=(report.latency_ms, report.energy_mj),
+            summary={
+                "macs": report.macs,
+                "parameter_bytes": report.parameter_bytes,
+                "streamed_bytes": report.streamed_bytes,
+                "utilization": round(report.utilization, 4),
+                "blocks": sum(stack.repeats for stack in spec.backbone.stacks),
+            },
+        )
+
+    return cost
+
+
+def _describe(spec: Any) -> JsonObject:
+    data: JsonObject = codec.to_data(spec)
+    return data
+
+
+def make_evaluator(config: SearchConfig, folder: StudyFolder) -> Evaluator:
+    """The evaluator the config asks for.
+
+    Raises:
+        UsageError: a predictor without enough trained trials, or a source study of another space.
+    """
+    quality = config.quality
+    if quality.kind == "train":
+        from pipelines.search.quality.training import TrainedQuality
+
+        return TrainedQuality(config, folder.artifacts)
+    trained = _trained_trials(config)
+    if quality.kind == "proxy":
+        from pipelines.search.quality.proxy import ProxyQuality
+
+        return ProxyQuality(quality.proxy, trained)
+    from pipelines.search.quality.predictor import PredictorQuality
+
+    if not quality.source:
+        raise UsageError(
+            "A predictor needs quality.source: the folder of a study with trained trials"
+        )
+    return PredictorQuality(
+        trained, make_problem(config).cardinalities, min_trials=quality.min_trials
+    )
+
+
+def _trained_trials(config: SearchConfig) -> list[Trial]:
+    """Trials of the source study whose quality came from training."""
+    from pipelines.search.study import open_study
+
+    if not config.quality.source:
+        return []
+    study = open_study(config.quality.source)
+    if study.manifest.space_id != make_problem(config).space_id:
+        raise UsageError(
+            f"The study in {config.quality.source} is of another space or image size, "
+            f"{study.manifest.space_id}; use one of the same."
+        )
+    return [trial for trial in study.complete if trial.quality_kind == "train"]
