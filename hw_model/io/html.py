@@ -7,7 +7,7 @@ from html import escape
 from hw_model.cost import CostReport, OpRow
 from hw_model.files import write_text
 from hw_model.io.svg import LogAxis, picture, tag, text, tooltip
-from hw_model.io.text import BINDING_WORDS, megabytes, shape_text, time_by_binding_us
+from hw_model.io.text import BINDING_WORDS, megabytes, millions, shape_text, time_by_binding_us
 
 #: Colours tell the ceilings apart for colour-blind readers too (Okabe and Ito).
 COLOURS = {
@@ -81,7 +81,7 @@ def _cards(report: CostReport) -> str:
             f"latency, ±{report.declared_error:.0%} on published networks",
         ),
         (f"{report.energy_mj:.3g} mJ", f"energy, {report.active_energy_mj:.3g} mJ of it active"),
-        (f"{report.macs / 1e6:,.0f} M", "multiply-adds"),
+        (millions(report.macs), "multiply-adds"),
         (f"{report.utilization:.0%}", f"of {report.target.peak_gmacs_per_s:,.0f} GMAC/s peak"),
         (megabytes(report.parameter_bytes), f"parameters, {streamed}"),
     )

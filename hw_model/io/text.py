@@ -51,7 +51,7 @@ def _summary(report: CostReport) -> list[str]:
         f"  latency  {report.latency_ms:.3g} ms   off by {report.declared_error:.0%} on average on published networks",
         f"  energy   {report.energy_mj:.3g} mJ   {report.active_energy_mj:.3g} active + {idle_mj:.3g} idle; "
         "not calibrated, use it to compare",
-        f"  work     {report.macs / 1e6:,.0f} M multiply-adds at {report.utilization:.0%} of peak, "
+        f"  work     {millions(report.macs)} multiply-adds at {report.utilization:.0%} of peak, "
         f"{megabytes(report.parameter_bytes)} of parameters{streamed}",
         f"  by       evaluator {report.evaluator_id}, target {report.target_name} ({report.target_id})",
     ]
@@ -91,6 +91,11 @@ def shape_text(row: OpRow) -> str:
 def megabytes(count: int) -> str:
     """Bytes as people say them."""
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+def millions(count: int) -> str:
+    """A count as people say it."""
+    return f"{count / 1e6:,.0f} M" if count >= 1e8 else f"{count / 1e6:.3g} M"
 
 
 def _shortened(name: str, width: int) -> str:
