@@ -52,6 +52,8 @@ class Chart:
     marks: tuple[Mark, ...] = ()
     rug: tuple[float, ...] = ()
     x_log: bool = False
+    #: Ticks of the x axis at whole numbers only.
+    whole_x: bool = False
     y_format: Callable[[float], str] = field(default=lambda value: f"{value:g}")
     x_format: Callable[[float], str] = field(default=lambda value: f"{value:g}")
 
@@ -147,6 +149,8 @@ def _axes(chart: Chart, to_x: _Scale, to_y: _Scale) -> Html:
         parts.append(el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="grid"))
         parts.append(el("text", chart.y_format(value), x=LEFT - 8, y=y + 4, class_="tick end"))
     for value in to_x.ticks():
+        if chart.whole_x and value != round(value):
+            continue
         x = to_x(value)
         parts.append(el("line", x1=x, x2=x, y1=floor, y2=floor + 5, class_="axis"))
         parts.append(el("text", chart.x_format(value), x=x, y=floor + 20, class_="tick mid"))

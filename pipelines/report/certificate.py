@@ -1,0 +1,94 @@
+"""An int8 certificate as a section: what was checked on the written file, and what quantization costs."""
+
+from typing import TYPE_CHECKING
+
+from pipelines.report.markup import Html, el, join, table
+from pipelines.report.page import Section, checks, figures, note
+
+if TYPE_CHECKING:
+    from pipelines.export import Certificate
+
+
+def certificate_section(certificate: "Certificate", *, title: str = "int8 certificate") -> Section:
+    """The section for a file's certificate."""
+    return Section(
+        title=title,
+        body=join(
+            (
+                _figures(certificate),
+                checks(_statements(certificate)),
+                _differences(certificate),
+                el("h3", "Where quantization hurts most"),
+                _worst(certificate),
+                note(
+                    f"{certificate.file}, SHA-256 ",
+                    el("code", certificate.sha256),
+                    f", exported in {certificate.export_seconds:.1f} s with "
+                    + ", ".join(f"{name} {version}" for name, version in certificate.tools.items())
+                    + ".",
+                ),
+            )
+        ),
+    )
+
+
+def _figures(certificate: "Certificate") -> Html:
+    pairs: list[tuple[object, object]] = [
+        (
+            f"{certificate.size_bytes / 1e6:.2f} MB",
+            f"file; float: {certificate.float_size_bytes / 1e6:.2f} MB",
+        ),
+        (f"{sum(certificate.operators.values())}", "operators, all in the file"),
+        (f"{certificate.sqnr.output_db:.1f} dB", "signal to quantization noise at the output"),
+    ]
+    if certificate.accuracy is not None:
+        accuracy = certificate.accuracy
+        pairs = [
+            (f"{100 * accuracy.int8_top1:.2f} %", f"top-1 int8 on {accuracy.images:,} test images"),
+            (f"{100 * accuracy.float_top1:.2f} %", "top-1 float on the same images"),
+            *pairs,
+        ]
+    return figures(pairs)
+
+
+def _statements(certificate: "Certificate") -> list[tuple[bool, object]]:
+    ports = ", ".join(
+        f"{port.dtype} {'×'.join(map(str, port.shape))}"
+        for port in (*certificate.inputs, *certificate.outputs)
+    )
+    items: list[tuple[bool, object]] = [
+        (certificate.all_int8, f"Every operator is int8, input and output too ({ports})."),
+    ]
+    if certificate.predicted_equals_converted is not None:
+        items.append(
+            (
+                certificate.predicted_equals_converted,
+                "The converted file is the predicted graph: same operators, attributes, shapes, wiring.",
+            )
+        )
+    calibration = certificate.calibration
+    items.append(
+        (
+            calibration.distinct == calibration.count,
+            f"Calibrated on {calibration.count} training images, no two alike.",
+        )
+    )
+    return items
+
+
+def _differences(certificate: "Certificate") -> Html | None:
+    return el("pre", "\n".join(certificate.differences)) if certificate.differences else None
+
+
+def _worst(certificate: "Certificate") -> Html:
+    rows = [
+        (el("code", tensor.name), tensor.operator, f"{tensor.sqnr_db:.1f} dB")
+        for tensor in certificate.sqnr.worst
+    ]
+    kinds = ", ".join(f"{count} {name}" for name, count in certificate.operators.items())
+    return join(
+        (
+            table(("tensor", "operator", "signal to noise"), rows, numeric=(2,)),
+            note(f"In all: {kinds}."),
+        )
+    )
