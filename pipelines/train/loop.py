@@ -229,8 +229,7 @@ def _run_stage(
                 from_logits=from_logits, label_smoothing=run.recipe.label_smoothing
             ),
             metrics=[keras.metrics.CategoricalAccuracy(name="top1")],
-            # XLA slows this down 2-5 times on a CPU under TensorFlow; JAX has nothing else.
-            jit_compile="auto" if keras.backend.backend() == "jax" else False,
+            jit_compile=_jit_compile(),
         )
         optimizer.build(run.model.trainable_variables)
         done = first_epoch
@@ -306,6 +305,9 @@ def averaged_weights(model: Any) -> Iterator[None]:
     variables = model.trainable_variables
     raw = [np.array(ops.convert_to_numpy(variable.value)) for variable in variables]
     optimizer.finalize_variable_values(variables)
+    for variable in variables:
+        # Under JAX the weight and its average now share one buffer, which a compiled call would free.
+        variable.assign(np.array(ops.convert_to_numpy(variable.value)))
     try:
         yield
     finally:
@@ -323,6 +325,13 @@ def settled_statistics(model: Any, run: _Run) -> Iterator[None]:
             yield
 
 
+def _jit_compile() -> bool | str:
+    """XLA slows training down 2-5 times on a CPU under TensorFlow; JAX has nothing else."""
+    import keras
+
+    return "auto" if keras.backend.backend() == "jax" else False
+
+
 def _steps(optimizer: Any) -> int:
     from keras import ops
 
@@ -338,6 +347,8 @@ def _write_csv(path: Path, history: list[dict[str, float]]) -> None:
 
 def _finish(run: _Run) -> TrainResult:
     """Evaluates and writes the final weights."""
+    # Weights alone are kept: Keras would save the optimizer of a compiled model with them.
+    run.model.compile(jit_compile=_jit_compile())
     metrics = evaluate(run.model, run.dataset.test, run.preprocessing)
     if hasattr(run.model, "weights_origin"):
         # Export refuses a zoo model whose weights nobody trained or loaded.

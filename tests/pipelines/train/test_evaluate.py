@@ -11,6 +11,8 @@ from pipelines.data import Batches, ImageDataset
 from pipelines.train import evaluate, predict, recalibrate, score
 from pipelines.train.batch_norm import is_settled, recalibrated
 
+pytestmark = pytest.mark.backends
+
 
 def test_scores_by_hand() -> None:
     labels = np.array([0, 6, 2])

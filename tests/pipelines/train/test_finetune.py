@@ -12,6 +12,8 @@ from pipelines.data import ImageDataset, load_dataset
 from pipelines.train import Recipe, Stage, finetune, train
 from pipelines.train.freeze import apply_stage
 
+pytestmark = pytest.mark.backends
+
 
 def trained_names(model: Any, stage: Stage) -> list[str]:
     with apply_stage(model, stage):

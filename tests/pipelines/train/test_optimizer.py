@@ -15,6 +15,8 @@ from pipelines.train.optimizer import (
 )
 from pipelines.train.recipe import Average, Optimizer, Schedule
 
+pytestmark = pytest.mark.backends
+
 SCHEDULES = {
     "constant": Schedule(kind="constant"),
     "cosine": Schedule(kind="cosine", warmup_epochs=1.5, final_share=0.1),
