@@ -23,21 +23,33 @@ def estimate(model: Any, *, target: str | os.PathLike[str] | Target = "pixel6") 
         UsageError: `model` is none of the above.
     """
     chosen = target if isinstance(target, Target) else load_target(target)
-    return evaluator_for(chosen).report(graph_of(model))
+    source = _source(model)
+    return evaluator_for(chosen).report(graph_of(source), source=source)
 
 
 def graph_of(model: Any) -> Graph:
     """The graph behind whatever a user has; raises as `estimate` does."""
+    source = _source(model)
+    graph = source if isinstance(source, Graph) else source.graph()
+    if not isinstance(graph, Graph):
+        raise _cannot(model)
+    return graph
+
+
+def _source(model: Any) -> Any:
+    """A graph, or the spec that gives it: small, frozen, and enough to see every operation later."""
     if isinstance(model, Graph):
         return model
     if isinstance(model, str | os.PathLike):
         return _from_file(Path(model))
     spec = getattr(model, "spec", model)
-    lower = getattr(spec, "graph", None)
-    graph = lower() if callable(lower) else None
-    if isinstance(graph, Graph):
-        return graph
-    raise UsageError(
+    if not callable(getattr(spec, "graph", None)):
+        raise _cannot(model)
+    return spec
+
+
+def _cannot(model: Any) -> UsageError:
+    return UsageError(
         "Only a graph, a .tflite file, a spec, or a model built from a spec can be costed; export any other "
         f"model to .tflite first. Received: {type(model).__name__}"
     )

@@ -6,7 +6,7 @@ block. Cost is a function of graph, target and evaluator alone.
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hw_model.cost.energy import event_pj, idle_mj
 from hw_model.cost.report import CostReport, ModelTerms
@@ -68,8 +68,11 @@ class Analytical:
             room -= 0 if streamed else cost.parameter_bytes
             yield cost, streamed
 
-    def report(self, graph: Graph) -> CostReport:
-        """The cost of a graph as trained, or as it is when it is quantized already."""
+    def report(self, graph: Graph, *, source: Any = None) -> CostReport:
+        """The cost of a graph as trained, or as it is when it is quantized already.
+
+        `source` is a spec whose `graph()` gives the graph again: a report then keeps that and not the graph.
+        """
         target, known = self.target, self._costs
         room = target.memory.parameter_bytes
         busy_us = picojoules = 0.0
@@ -109,7 +112,7 @@ class Analytical:
             utilization=macs / (latency_ms * 1e6 * target.peak_gmacs_per_s),
             model_terms=terms,
             declared_error=target.accuracy.latency_error,
-            graph=graph,
+            source=graph if source is None else source,
             target=target,
         )
 

@@ -77,8 +77,14 @@ class CostReport:
     model_terms: ModelTerms
     #: Mean relative latency error against published figures, each left out of the fit in turn.
     declared_error: float
-    graph: Graph = field(repr=False, compare=False)
+    #: The graph, or a spec whose `graph()` gives it again: reports are kept by the thousand.
+    source: Any = field(repr=False, compare=False)
     target: Target = field(repr=False, compare=False)
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that was costed."""
+        return self.source if isinstance(self.source, Graph) else self.source.graph()
 
     @cached_property
     def rows(self) -> tuple[OpRow, ...]:
@@ -105,7 +111,7 @@ class CostReport:
 
     def to_dict(self, *, rows: bool = True) -> dict[str, Any]:
         """The report as JSON-ready values; without rows it stays short."""
-        skip = {"graph", "target", "model_terms"}
+        skip = {"source", "target", "model_terms"}
         data = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in skip}
         data["model_terms"] = {
             f.name: getattr(self.model_terms, f.name) for f in fields(ModelTerms)

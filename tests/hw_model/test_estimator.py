@@ -19,6 +19,18 @@ def test_spec_graph_and_model_cost_the_same() -> None:
     assert estimate(SimpleNamespace(spec=SPEC), target=load_target("pixel6")) == expected
 
 
+def test_a_report_of_a_spec_keeps_the_spec_and_not_the_graph() -> None:
+    report = estimate(SimpleNamespace(spec=SPEC), target="pixel6")
+    assert report.source is SPEC
+    assert report.graph == SPEC.graph()
+    assert report.rows == estimate(SPEC.graph(), target="pixel6").rows
+
+
+def test_something_whose_graph_is_none_is_named() -> None:
+    with pytest.raises(UsageError, match="Received: SimpleNamespace"):
+        estimate(SimpleNamespace(graph=lambda: "no graph"), target="pixel6")
+
+
 def test_the_target_may_be_a_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     shipped = Path(hw_model.__file__).parent / "targets" / "pixel6.toml"
