@@ -67,15 +67,14 @@ class Preprocessing(Node):
         from PIL import Image
 
         height, width = image.shape[:2]
-        box: tuple[float, float, float, float] | None = None
         if self.crop < 1:
-            side = self.crop * min(height, width)
-            box = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
-        pixels = np.clip(image, 0, 255).astype(np.uint8)
+            side = max(1, round(self.crop * min(height, width)))
+            top, left = (height - side) // 2, (width - side) // 2
+            image = image[top : top + side, left : left + side]
+        pixels = np.ascontiguousarray(np.clip(image, 0, 255).astype(np.uint8))
+        size = (self.width, self.height)
         planes = [
-            Image.fromarray(pixels[:, :, channel]).resize(
-                (self.width, self.height), Image.Resampling.BILINEAR, box=box
-            )
+            Image.fromarray(pixels[:, :, channel]).resize(size, Image.Resampling.BILINEAR)
             for channel in range(image.shape[2])
         ]
         return np.stack([np.asarray(plane) for plane in planes], axis=-1)

@@ -258,9 +258,9 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
         DataError: the file is missing, corrupt, or belongs to another network.
     """
     if not Path(path).is_file():
-        raise DataError(
-            f"No weight file at {path}; a preset's name or a .weights.h5 path is expected"
-        )
+        if not Path(path).suffix:
+            raise UnknownNameError("preset or weight file", str(path), names())
+        raise DataError(f"No weight file at {path}; a .weights.h5 file is expected")
     try:
         with warnings.catch_warnings(action="ignore"):
             model.load_weights(path)

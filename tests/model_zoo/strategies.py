@@ -1,0 +1,74 @@
+"""Hypothesis strategies for specs: networks nobody designed, legal by construction."""
+
+from hypothesis import strategies as st
+
+from model_zoo.spec import Backbone, ClassifierHead, ImageInput, ModelSpec, Stack, Stem
+
+KINDS = ("dw", "fused", "group_fused", "fused_late_stride", "project")
+
+
+@st.composite
+def stacks(draw: st.DrawFn) -> Stack:
+    kind = draw(st.sampled_from(KINDS))
+    filters = draw(st.sampled_from((8, 16, 24)))
+    repeats = draw(st.integers(1, 2))
+    residual = draw(st.booleans())
+    if kind == "project":
+        return Stack(kind=kind, filters=filters, kernel=1, repeats=repeats, residual=residual)
+    return Stack(
+        kind=kind,
+        filters=filters,
+        kernel=draw(st.sampled_from((1, 3, 5))),
+        stride=draw(st.sampled_from((1, 1, 2))),
+        # Every width here is a multiple of 8, so groups of 8 divide whatever a group convolution expands.
+        expansion=draw(st.sampled_from((2, 4) if kind == "group_fused" else (1, 2, 3))),
+        repeats=repeats,
+        residual=residual,
+        group_size=draw(st.sampled_from((4, 8, 16))) if kind == "group_fused" else None,
+    )
+
+
+def legal(spec_parts: tuple[Stem, tuple[Stack, ...], float]) -> bool:
+    from hw_model.errors import SpecError
+
+    stem, rows, rate = spec_parts
+    try:
+        Backbone(stem=stem, stacks=rows, drop_connect=rate)
+    except SpecError:
+        return False
+    return True
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> ModelSpec:
+    stem, rows, rate = draw(
+        st.tuples(
+            st.builds(
+                Stem,
+                kernel=st.sampled_from((1, 3, 5)),
+                filters=st.sampled_from((8, 16)),
+                stride=st.integers(1, 2),
+            ),
+            st.lists(stacks(), min_size=1, max_size=3).map(tuple),
+            st.sampled_from((0.0, 0.1)),
+        ).filter(legal)
+    )
+    backbone = Backbone(stem=stem, stacks=rows, drop_connect=rate)
+    side = backbone.total_stride * draw(st.integers(1, 2)) + draw(st.integers(0, 3))
+    head = ClassifierHead(
+        num_classes=draw(st.integers(1, 12)),
+        top_filters=16,
+        dropout=draw(st.sampled_from((0.0, 0.2))),
+        form=draw(st.sampled_from(("conv", "dense"))),
+        activation=draw(st.sampled_from(("softmax", "sigmoid", None))),
+    )
+    return ModelSpec(
+        family=draw(
+            st.sampled_from(
+                ("mobilenet_edgetpu_v1", "mobilenet_edgetpu_v2", "efficientnet_edgetpu")
+            )
+        ),
+        input=ImageInput(height=side, width=side + 1, channels=draw(st.sampled_from((1, 3)))),
+        backbone=backbone,
+        head=draw(st.sampled_from((head, head, None))),
+    )
