@@ -10,6 +10,8 @@ from hw_model.errors import DataError
 #: Vector entries and strings one file may make us decode. A vector may be referred to many times, so a
 #: small hostile file could otherwise ask for billions; the largest networks need some ten thousand.
 MAX_ITEMS = 1_000_000
+#: What a table counts for: it takes as long to read as this many numbers.
+_TABLE_ITEMS = 8
 _STRING_LIMIT = 512
 
 _FORMATS = {fmt: struct.Struct("<" + fmt) for fmt in ("b", "B", "?", "H", "i", "I", "f", "Q")}
@@ -113,7 +115,7 @@ class Table:
         if target is None:
             return []
         start, length = self._buffer.vector(target, 4)
-        self._buffer.spend(length)
+        self._buffer.spend(_TABLE_ITEMS * length)
         return [
             Table(self._buffer, self._buffer.follow(start + 4 * index)) for index in range(length)
         ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw_model.errors import DataError, SpecError
-from hw_model.graph.ops import OpType
+from hw_model.graph.ops import OpType, Reshape
 from hw_model.graph.types import Graph, Op, Shape, Tensor
 from hw_model.graph.verify import verify
 from hw_model.io.tflite_call import Call, dtype_of
@@ -17,7 +17,7 @@ from hw_model.io.tflite_file import (
     TFLiteFile,
     load,
 )
-from hw_model.io.tflite_ops import chain_of
+from hw_model.io.tflite_ops import BROADCASTING, chain_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +164,8 @@ class _Reading:
             return
         path = f"operators[{position}] {operator.code}"
         sources = tuple(self._known(path, index) for index in activations)
+        if operator.code in BROADCASTING:
+            sources = self._of_equal_rank(sources)
         call = Call(
             file=self._file,
             operator=operator,
@@ -178,14 +180,34 @@ class _Reading:
         except SpecError as error:
             raise error.under(path) from None
 
+    def _of_equal_rank(self, sources: tuple[int, ...]) -> tuple[int, ...]:
+        """Operands with leading axes of size 1 where one has fewer axes; files leave those out."""
+        rank = max(len(shape) for shape in self._shapes(sources))
+        aligned = []
+        for index in sources:
+            tensor = self._tensors[index]
+            if 0 < len(tensor.shape) < rank:
+                shape = (1,) * (rank - len(tensor.shape)) + tensor.shape
+                name = self._unique(tensor.name)
+                self._tensors.append(Tensor(name, shape, tensor.dtype))
+                index = self._append(
+                    name, Reshape(shape=shape), (index,), (len(self._tensors) - 1,)
+                )
+            aligned.append(index)
+        return tuple(aligned)
+
+    def _append(
+        self, name: str, kind: OpType, inputs: tuple[int, ...], outputs: tuple[int, ...]
+    ) -> int:
+        self._ops.append(Op(name, kind, inputs, outputs))
+        return outputs[0]
+
     def _intermediate(self, call: Call, step: OpType, sources: tuple[int, ...]) -> tuple[int, ...]:
         """An operation whose result the file does not name."""
         (shape,) = step.infer(self._shapes(sources))
         name = self._unique(self._file.tensors[call.operator.outputs[0]].name)
         self._tensors.append(Tensor(name, shape, call.output_dtype))
-        outputs = (len(self._tensors) - 1,)
-        self._ops.append(Op(name, step, sources, outputs))
-        return outputs
+        return (self._append(name, step, sources, (len(self._tensors) - 1,)),)
 
     def _last(self, call: Call, step: OpType, sources: tuple[int, ...]) -> None:
         outputs = call.operator.outputs
@@ -197,7 +219,7 @@ class _Reading:
                 raise SpecError("outputs", f"tensor {index} is written twice")
             self._add_tensor(index, shape)
         name = self._unique(self._file.tensors[outputs[0]].name)
-        self._ops.append(Op(name, step, sources, tuple(self._index[index] for index in outputs)))
+        self._append(name, step, sources, tuple(self._index[index] for index in outputs))
 
     def _shapes(self, tensors: tuple[int, ...]) -> tuple[Shape, ...]:
         return tuple(self._tensors[index].shape for index in tensors)

@@ -91,12 +91,11 @@ class TFLiteFile:
 
     def constants(self) -> frozenset[int]:
         """Tensors that hold their value: filled by the file, never written, and no input of the model."""
-        written = {index for op in self.operators for index in op.outputs}
+        filled_later = {index for op in self.operators for index in op.outputs} | {*self.inputs}
         return frozenset(
             index
             for index, tensor in enumerate(self.tensors)
-            if index not in written
-            and index not in self.inputs
+            if index not in filled_later
             and (len(tensor.data) or tensor.is_variable or 0 in tensor.shape)
         )
 

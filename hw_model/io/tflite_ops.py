@@ -183,6 +183,9 @@ def elementwise(op: ops.OpType) -> Callable[[Call], Chain | None]:
     return lambda call: (op,) if len(call.activations) == 1 else None
 
 
+#: Operators whose operands may differ in rank.
+BROADCASTING: Final = frozenset({"ADD", "SUB", "MUL"})
+
 #: Reading of each operator that has a counterpart; every other one becomes `Opaque`.
 READINGS: Final[dict[str, Callable[[Call], Chain | None]]] = {
     "ADD": linear.add, "SUB": linear.add, "MUL": linear.multiply,

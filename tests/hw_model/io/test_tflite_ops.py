@@ -135,6 +135,12 @@ def test_two_activations_multiply_and_add(
     assert [op.type for op in graph.ops] == [ops.Mul(), ops.Add(activation="relu")]
 
 
+def test_operands_of_different_rank_are_aligned(make_file: Callable[..., bytes]) -> None:
+    tensors = [("a", (7, 4), "INT8"), ("b", (1, 7, 4), "INT8"), ("s", (1, 7, 4), "INT8")]
+    graph = read_tflite(make_file(tensors, [("ADD", [0, 1], [2])], [0, 1], [2]))
+    assert [op.type for op in graph.ops] == [ops.Reshape(shape=(1, 7, 4)), ops.Add()]
+
+
 def test_matrix_product_of_two_activations(
     make_file: Callable[..., bytes], num: Callable[..., Any]
 ) -> None:

@@ -130,6 +130,31 @@ def test_predicted_graph_of_random_networks_is_the_converted_one(
     assert certificate.all_int8
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["split", "native"])
+@pytest.mark.parametrize(
+    "name",
+    ["mobilenet_edgetpu_v2_tiny", "mobilenet_edgetpu_v2_m", "mobilenet_edgetpu_v1_dm1p0", "efficientnet_edgetpu_s"],
+)  # fmt: skip
+def test_predicted_graph_of_published_networks_is_the_converted_one(
+    name: str, form: Any, make_images: Images, tmp_path: Path
+) -> None:
+    from model_zoo.create import create_model
+
+    model = create_model(name, input_shape=(64, 64, 3))
+    images = make_images(model.spec, 4)
+    certificate = export_int8(
+        model,
+        images,
+        tmp_path / "net.tflite",
+        group_form=form,
+        allow_untrained=True,
+        progress=False,
+    )
+    assert certificate.differences == ()
+    assert certificate.all_int8
+
+
 def test_export_says_nothing(
     exported: Any, make_images: Images, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
