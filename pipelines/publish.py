@@ -1,0 +1,107 @@
+"""Puts a trained model into the weights folder that ships: float and int8 file, measured again, with its card.
+
+python -m pipelines.publish RUN --name mobilenet_edgetpu_v2_tiny_fashion_mnist --data fashion_mnist
+"""
+
+import argparse
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from hw_model.errors import EdgeZooError
+from hw_model.files import atomic_path, write_text
+from model_zoo import presets
+from model_zoo.card import card
+from pipelines.data import ImageDataset, load_dataset
+
+#: A fixed part of the test images that travels with the package, so that a test can measure again.
+EMBEDDED = {"fashion_mnist": "fashion_mnist_small"}
+TFLITE_FILE = "model_int8.tflite"
+CARD_FILE = "README.md"
+
+
+def publish(run: Path, name: str, data: str, *, folder: Path | None = None) -> presets.Preset:
+    """Copies the one preset of weights folder `run` to `folder` under `name`, with an int8 file beside it.
+
+    Accuracy of both files is measured on the whole test split of `data` and, where a part of it is embedded
+    in the package, on that part.
+    """
+    from pipelines.export import certificate_path, export_int8
+
+    root = folder or presets.weights_dir()
+    source, preset = presets.find(run)
+    dataset = load_dataset(data)
+    place = root / name
+    place.mkdir(parents=True, exist_ok=True)
+    for record, file_name in (
+        (preset.spec, presets.SPEC_FILE),
+        (preset.weights, presets.WEIGHTS_FILE),
+    ):
+        if record is not None:
+            with atomic_path(place / file_name) as temporary:
+                shutil.copyfile(presets.checked_file(source, record), temporary)
+    model = presets.load_model(run)
+    exported = place / TFLITE_FILE
+    export_int8(model, dataset.train, exported, evaluate_on=dataset.test)
+    measured = [*_metrics(model, exported, dataset)]
+    if data in EMBEDDED:
+        measured += _metrics(model, exported, load_dataset(EMBEDDED[data]))
+    published = replace(
+        preset,
+        name=name,
+        spec=presets.record(root, f"{name}/{presets.SPEC_FILE}"),
+        weights=presets.record(root, f"{name}/{presets.WEIGHTS_FILE}"),
+        tflite=presets.record(root, f"{name}/{TFLITE_FILE}"),
+        certificate=presets.record(root, f"{name}/{certificate_path(exported).name}"),
+        metrics=tuple(measured),
+    )
+    write_text(place / CARD_FILE, card(published))
+    presets.put(root, published)
+    return published
+
+
+def _metrics(model: object, exported: Path, dataset: ImageDataset) -> list[presets.Metric]:
+    """Top-1 of the float model and of the int8 file on a test split."""
+    from pipelines.export import evaluate_tflite
+    from pipelines.train import evaluate
+
+    split = dataset.test
+    values = {
+        "float": evaluate(model, split)["top1"],
+        "int8": evaluate_tflite(exported, split, model.preprocessing)["top1"],  # type: ignore[attr-defined]
+    }
+    return [
+        presets.Metric(
+            name="top1",
+            value=round(value, 6),
+            form=form,
+            dataset=dataset.name,
+            split="test",
+            images=len(split),
+        )
+        for form, value in values.items()
+    ]
+
+
+def main() -> int:
+    """Reads the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.publish", description=__doc__)
+    parser.add_argument("run", type=Path, help="weights folder a training left")
+    parser.add_argument("--name", required=True, help="name the preset gets")
+    parser.add_argument("--data", required=True, help="data set it was trained on")
+    parser.add_argument(
+        "--folder", type=Path, help="weights folder to write (default: the one that ships)"
+    )
+    args = parser.parse_args()
+    try:
+        preset = publish(args.run, args.name, args.data, folder=args.folder)
+    except EdgeZooError as error:
+        print(f"publish: error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(card(preset))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""Every preset that ships is what its manifest entry says: files, counts, card, and the metric measured again."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import model_zoo
+from hw_model.io import float_operators, read_tflite
+from model_zoo import presets
+from model_zoo.card import card
+from pipelines.data import load_dataset, source_names
+
+NAMES = presets.names()
+#: One image more or less may change its class with another version of the arithmetic.
+TOLERANCE_IMAGES = 3
+
+
+def test_presets_ship() -> None:
+    assert "mobilenet_edgetpu_v2_tiny_fashion_mnist" in NAMES
+    assert {path.name for path in presets.weights_dir().iterdir() if path.is_dir()} - {
+        "__pycache__"
+    } == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_have_the_size_and_sum_of_the_manifest(name: str) -> None:
+    preset = presets.get(name)
+    for record in (preset.spec, preset.weights, preset.tflite, preset.certificate):
+        assert record is not None
+        assert presets.checked_file(presets.weights_dir(), record).is_file()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_counts_identity_and_classes_are_those_of_the_spec(name: str) -> None:
+    preset, spec = presets.get(name), presets.spec_of(name)
+    graph = spec.graph()
+    assert (preset.param_count, preset.macs, preset.spec_id) == (
+        graph.param_count,
+        graph.macs,
+        spec.spec_id,
+    )
+    assert spec.head is not None
+    assert len(preset.class_names) == spec.head.num_classes
+    assert (preset.preprocessing.height, preset.preprocessing.width) == (
+        spec.input.height,
+        spec.input.width,
+    )
+    assert preset.licence
+    assert preset.data_licence != "unknown"
+    assert preset.training is not None
+    assert preset.training.wall_time_s > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_is_drawn_from_the_manifest(name: str) -> None:
+    path = Path(presets.weights_dir()) / name / "README.md"
+    assert path.read_text(encoding="utf-8") == card(presets.get(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_int8_file_is_all_integer_and_the_predicted_graph(name: str) -> None:
+    from hw_model.graph import to_inference
+    from pipelines.export import compare_with_file
+
+    record = presets.get(name).tflite
+    assert record is not None
+    path = presets.weights_dir() / record.path
+    assert float_operators(path.read_bytes()) == []
+    assert read_tflite(path).param_count > 0
+    assert compare_with_file(to_inference(presets.spec_of(name).graph()), path) == ()
+
+
+def _embedded(preset: presets.Preset) -> list[presets.Metric]:
+    return [
+        metric
+        for metric in preset.metrics
+        if metric.dataset in source_names() and metric.images <= 2000
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_accuracy_on_the_embedded_images_is_as_recorded(name: str) -> None:
+    from pipelines.export import evaluate_tflite
+    from pipelines.train import evaluate
+
+    preset = presets.get(name)
+    recorded = _embedded(preset)
+    assert {metric.form for metric in recorded} == {"float", "int8"}
+    split: Any = load_dataset(recorded[0].dataset).test
+    assert preset.tflite is not None
+    measured = {
+        "float": evaluate(model_zoo.create_model(name), split)["top1"],
+        "int8": evaluate_tflite(
+            presets.weights_dir() / preset.tflite.path, split, preset.preprocessing
+        )["top1"],
+    }
+    for metric in recorded:
+        assert metric.images == len(split)
+        assert abs(measured[metric.form] - metric.value) * len(split) <= TOLERANCE_IMAGES, (
+            metric.form
+        )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_quantization_costs_at_most_half_a_point(name: str) -> None:
+    whole = [metric for metric in presets.get(name).metrics if metric.images > 2000]
+    by_form = {metric.form: metric.value for metric in whole}
+    assert by_form["float"] - by_form["int8"] <= 0.005
+
+
+def test_the_published_floor_is_reached() -> None:
+    preset = presets.get("mobilenet_edgetpu_v2_tiny_fashion_mnist")
+    assert (preset.metric("top1") or 0) >= 0.93
