@@ -4,8 +4,6 @@ python benchmarks/search_overhead.py --trials 10000
 """
 
 import argparse
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Sequence
@@ -13,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from record import Column, save
 
-from hw_model.files import write_json
 from pipelines.search import Budget, Candidate, Cost, Refusal, SearchConfig, resume, run_search
 from pipelines.search.arrays import IntArray
 from pipelines.search.quality import Outcome, Quality, QualityStatement
 from pipelines.search.trial import Trial
 
-ROOT = Path(__file__).resolve().parent.parent
 GENES, VALUES = 60, 5
 
 
@@ -94,13 +91,11 @@ def measure(sampler: str, trials: int, storage: str, folder: Path) -> dict[str, 
 
 
 def main() -> None:
+    """Measures every sampler on the journal, and one on SQLite."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument(
         "--samplers", nargs="+", default=["random", "evolution", "screened_evolution", "nsga2"]
-    )
-    parser.add_argument(
-        "--out", type=Path, default=ROOT / "benchmarks" / "results" / "search_overhead.json"
     )
     args = parser.parse_args()
     rows = []
@@ -111,14 +106,19 @@ def main() -> None:
         for sampler in samplers:
             with tempfile.TemporaryDirectory() as folder:
                 rows.append(measure(sampler, trials, storage, Path(folder)))
-    write_json(
-        args.out,
-        {
-            "benchmark": f"cost-only trials, {GENES} choices of {VALUES}; cost and quality not counted",
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-            "load_average": round(os.getloadavg()[0], 1),
-            "rows": rows,
-        },
+    save(
+        "search_overhead",
+        command="python benchmarks/search_overhead.py",
+        columns=[
+            Column(key="sampler", heading="Sampler"),
+            Column(key="storage", heading="Storage"),
+            Column(key="trials", heading="Trials", format=","),
+            Column(key="overhead_ms_per_trial", heading="Overhead per trial, ms", format=".2f"),
+            Column(key="reopen_s", heading="Reopen, s", format=".1f"),
+            Column(key="bytes_per_trial", heading="Bytes per trial", format=","),
+        ],
+        rows=rows,
+        notes=[f"Cost-only trials over {GENES} choices of {VALUES}; cost and quality not counted."],
     )
 
 

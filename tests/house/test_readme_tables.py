@@ -9,7 +9,10 @@ import pytest
 
 from hw_model.errors import DataError
 
-TABLES = {"parity", "cost", "accuracy", "search", "speed", "startup"}
+TABLES = {
+    "parity", "cost", "cost_agreement", "accuracy", "search",
+    "cost_speed", "export_speed", "search_overhead", "startup",
+}  # fmt: skip
 
 
 @pytest.fixture
