@@ -138,10 +138,9 @@ class StudyFolder:
         """Replaces the settings."""
         write_json(self.manifest_path, codec.to_data(manifest))
 
-    def delete(self) -> None:
-        """Removes the files of a study without trials; those of others stay."""
-        own = (self.manifest_path, self.sampler_path, self.costs_path, self.path / "trials.journal")
-        for path in own:
+    def forget(self) -> None:
+        """Removes the settings of a study that has no trials; trial files are never removed."""
+        for path in (self.manifest_path, self.costs_path):
             path.unlink(missing_ok=True)
 
     def write_quality(self, statement: JsonObject) -> None:

@@ -1,7 +1,7 @@
 """Finished trials in an Optuna study: written whole, by the driver alone, readable by Optuna's own tools."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +23,16 @@ QUANTITIES_ATTR = "quantities"
 class TrialStore:
     """One Optuna study. Values are quality (larger is better) and then each cost quantity."""
 
-    def __init__(self, study: "optuna.Study", journal: "Journal | None") -> None:
+    def __init__(self, study: "optuna.Study", backend: "_Backend") -> None:
         self._study = study
-        self._journal = journal
+        self._backend = backend
 
     @classmethod
+    @contextmanager
     def open(
         cls, url: str, name: str, quantities: tuple[str, ...], *, owner: str, writable: bool
-    ) -> "TrialStore":
-        """Opens or creates the study `name`.
+    ) -> "Iterator[TrialStore]":
+        """Opens or creates the study `name`, and closes its storage at the end of the block.
 
         `url` is `journal:///path` or whatever SQLAlchemy takes (`sqlite:///path`, `postgresql://...`).
 
@@ -42,21 +43,25 @@ class TrialStore:
         """
         import optuna
 
-        study, journal = _guarded(
-            url, lambda: _open_study(url, name, quantities, writable=writable)
-        )
-        found = study.user_attrs.get(OWNER_ATTR)
-        if found is None and writable and not study.get_trials(deepcopy=False):
-            study.set_user_attr(OWNER_ATTR, owner)
-            study.set_user_attr(QUANTITIES_ATTR, list(quantities))
-            with _quiet(optuna):
-                study.set_metric_names(["quality", *quantities])
-        elif found != owner:
-            raise UsageError(
-                f"Study {name!r} in {without_password(url)} belongs to another study folder; "
-                "choose another name, or resume in the folder it was started in."
-            )
-        return cls(study, journal)
+        with _quiet(optuna), _explained(url):
+            backend = _Backend(url)
+        try:
+            with _quiet(optuna), _explained(url):
+                study = _open_study(backend.storage, name, quantities, writable=writable)
+                found = study.user_attrs.get(OWNER_ATTR)
+                if found is None and writable and not study.get_trials(deepcopy=False):
+                    study.set_user_attr(OWNER_ATTR, owner)
+                    study.set_user_attr(QUANTITIES_ATTR, list(quantities))
+                    study.set_metric_names(["quality", *quantities])
+                    found = owner
+            if found != owner:
+                raise UsageError(
+                    f"Study {name!r} in {without_password(url)} belongs to another study folder; "
+                    "choose another name, or resume in the folder it was started in."
+                )
+            yield cls(study, backend)
+        finally:
+            backend.close()
 
     def add(self, trials: Iterable[Trial]) -> None:
         """Appends finished trials; a crash keeps those already written, each whole or not at all.
@@ -68,7 +73,7 @@ class TrialStore:
         from optuna.exceptions import OptunaError
 
         try:
-            with self._journal.batch() if self._journal else nullcontext():
+            with self._backend.journal.batch() if self._backend.journal else nullcontext():
                 for trial in trials:
                     self._study.add_trial(_frozen(trial))
         except (OSError, OptunaError, sqlalchemy.exc.SQLAlchemyError) as error:
@@ -92,58 +97,67 @@ class TrialStore:
         self._study.set_user_attr(name, value)
 
 
+class _Backend:
+    """Optuna's storage with what lies beneath it."""
+
+    def __init__(self, url: str) -> None:
+        import optuna
+
+        self.journal: Journal | None = None
+        self.storage: Any
+        self._engine: Any = None
+        path = journal_path(url)
+        if path is None:
+            self.storage = optuna.storages.RDBStorage(url)
+            self._engine = self.storage.engine
+        else:
+            from pipelines.search import journal
+
+            self.journal = journal.Journal(path)
+            self.storage = optuna.storages.JournalStorage(self.journal)
+
+    def close(self) -> None:
+        """Ends database connections."""
+        if self._engine is not None:
+            self.storage.remove_session()
+            self._engine.dispose()
+
+
 def _open_study(
-    url: str, name: str, quantities: Sequence[str], *, writable: bool
-) -> "tuple[optuna.Study, Journal | None]":
+    storage: Any, name: str, quantities: Sequence[str], *, writable: bool
+) -> "optuna.Study":
     import optuna
 
-    with _quiet(optuna):
-        storage, journal = _storage(url)
-        if not writable:
-            study = optuna.load_study(
-                study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler()
-            )
-            return study, journal
-        study = optuna.create_study(
-            study_name=name,
-            storage=storage,
-            directions=[
-                optuna.study.StudyDirection.MAXIMIZE,
-                *(optuna.study.StudyDirection.MINIMIZE for _ in quantities),
-            ],
-            load_if_exists=True,
-            sampler=optuna.samplers.RandomSampler(),
-        )
-        return study, journal
+    sampler = optuna.samplers.RandomSampler()
+    with nullcontext() if not writable else suppress(KeyError):
+        return optuna.load_study(study_name=name, storage=storage, sampler=sampler)
+    return optuna.create_study(
+        study_name=name,
+        storage=storage,
+        directions=[
+            optuna.study.StudyDirection.MAXIMIZE,
+            *(optuna.study.StudyDirection.MINIMIZE for _ in quantities),
+        ],
+        sampler=sampler,
+    )
 
 
-def _storage(url: str) -> tuple[Any, Any]:
-    """Optuna's storage, and the journal behind it if there is one."""
-    import optuna
-
-    from pipelines.search.journal import Journal
-
-    path = journal_path(url)
-    if path is None:
-        return optuna.storages.RDBStorage(url), None
-    journal = Journal(path)
-    return optuna.storages.JournalStorage(journal), journal
-
-
-def _guarded(url: str, action: Any) -> Any:
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """Turns what storages raise into one line that says what to do."""
     import sqlalchemy.exc
     from optuna.exceptions import OptunaError
 
     where = without_password(url)
     try:
-        return action()
+        yield
     except KeyError as error:
         raise UsageError(f"No such study in {where}: {error}") from error
-    except (ImportError, ModuleNotFoundError) as error:
+    except ImportError as error:
         raise EnvironmentFault(
             f"Storage {where} needs a package that is missing: {error}"
         ) from error
-    except ValueError as error:  # Optuna's answer to a journal line that is not JSON
+    except ValueError as error:  # a journal line that is not JSON
         raise DataError(f"The trials in {where} cannot be read: {error}") from error
     except sqlalchemy.exc.ArgumentError as error:
         raise UsageError(

@@ -54,14 +54,14 @@ def open_study(folder: str | os.PathLike[str]) -> Study:
     """Reads a study, also while its search is running."""
     place = StudyFolder(folder)
     manifest = place.manifest()
-    store = TrialStore.open(
+    with TrialStore.open(
         place.storage_url(manifest.config),
         manifest.config.name,
         manifest.quantities,
         owner=manifest.folder_id,
         writable=False,
-    )
-    return Study(place, manifest, tuple(store.trials()))
+    ) as store:
+        return Study(place, manifest, tuple(store.trials()))
 
 
 def front(
