@@ -1,12 +1,13 @@
 """Batches for training and evaluation: a pure function of (seed, epoch, batch index)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hw_model.errors import UsageError
+from hw_model.errors import EdgeZooError, UsageError
 from model_zoo.preprocessing import Preprocessing
 from pipelines.data import augment, autoaugment
 from pipelines.data.augment import Augmentation
@@ -46,6 +47,7 @@ class Batches:
         self.training = training
         self.seed = seed
         self.epoch = 0
+        self.error: EdgeZooError | None = None
         self._order: tuple[int, npt.NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
@@ -125,6 +127,21 @@ def as_keras(batches: Batches) -> Any:
             return len(batches)
 
         def __getitem__(self, index: int) -> tuple[Floats, Floats]:
-            return batches[index]
+            try:
+                return batches[index]
+            except EdgeZooError as error:
+                batches.error = error
+                raise
 
     return Sequence()
+
+
+@contextmanager
+def plain_errors(batches: Batches) -> Iterator[None]:
+    """Lets an error of `batches` out as it is; TensorFlow would wrap it in its own, with a traceback."""
+    try:
+        yield
+    except Exception:
+        if batches.error is not None:
+            raise batches.error from None
+        raise

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hw_model.errors import UsageError
-from pipelines.data.batches import Batches, Preprocess, as_keras
-from pipelines.data.dataset import Split
+from pipelines.data.batches import Batches, Preprocess, as_keras, plain_errors
+from pipelines.data.dataset import Split, SubSplit
 
 
 def evaluate(
@@ -32,15 +32,20 @@ def predict(
     verbose: int = 0,
 ) -> npt.NDArray[np.float32]:
     """The model's outputs for every image of `split`, (N, classes)."""
+    batch_size = min(batch_size, len(split))
+    # Whole batches only, the last one filled up from the start: compiled code likes one shape.
+    count = -(-len(split) // batch_size) * batch_size
+    filled = SubSplit(split, np.arange(count) % len(split))
     batches = Batches(
-        split,
+        filled,
         batch_size=batch_size,
         num_classes=int(model.output_shape[-1]),
         preprocessing=preprocessing_of(model, preprocessing),
         input_shape=input_shape_of(model, split),
     )
-    outputs = model.predict(as_keras(batches), verbose=verbose)
-    return np.asarray(outputs, dtype=np.float32)
+    with plain_errors(batches):
+        outputs = model.predict(as_keras(batches), verbose=verbose)
+    return np.asarray(outputs, dtype=np.float32)[: len(split)]
 
 
 def score(scores: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> dict[str, float]:

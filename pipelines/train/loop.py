@@ -14,7 +14,7 @@ import numpy as np
 
 from hw_model.errors import EdgeZooError, UsageError
 from hw_model.files import atomic_path, write_json, write_text
-from pipelines.data.batches import Batches, Preprocess, as_keras
+from pipelines.data.batches import Batches, Preprocess, as_keras, plain_errors
 from pipelines.data.dataset import ImageDataset, subset
 from pipelines.train import batch_norm, checkpoint
 from pipelines.train.evaluate import evaluate, input_shape_of, is_probabilities, preprocessing_of
@@ -239,16 +239,17 @@ def _run_stage(
         last_epoch = first_epoch + stage.epochs
         if done < last_epoch:
             # Keras puts the averaged weights into the model when fit ends.
-            run.model.fit(
-                as_keras(batches),
-                initial_epoch=done,
-                epochs=last_epoch,
-                callbacks=_callbacks(run, batches),
-                # `batches` shuffles by itself; Keras' own shuffle draws from a global generator that
-                # no checkpoint holds.
-                shuffle=False,
-                verbose=run.verbose,
-            )
+            with plain_errors(batches):
+                run.model.fit(
+                    as_keras(batches),
+                    initial_epoch=done,
+                    epochs=last_epoch,
+                    callbacks=_callbacks(run, batches),
+                    # `batches` shuffles by itself; Keras' own shuffle draws from a global generator
+                    # that no checkpoint holds.
+                    shuffle=False,
+                    verbose=run.verbose,
+                )
         else:
             optimizer.finalize_variable_values(run.model.trainable_variables)
         if not batch_norm.is_settled(run.model, _steps(optimizer)):

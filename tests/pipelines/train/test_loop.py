@@ -1,5 +1,6 @@
 """The training loop: what it learns, what it writes, and that a killed run continues exactly."""
 
+import errno
 import json
 import signal
 import subprocess
@@ -10,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from hw_model.errors import DataError, EdgeZooError, UsageError
-from pipelines.data import ImageDataset
-from pipelines.train import TrainResult, evaluate, train
+from hw_model.errors import DataError, EdgeZooError, EnvironmentFault, UsageError
+from pipelines.data import ImageDataset, load_dataset
+from pipelines.train import TrainResult, checkpoint, evaluate, train
 from pipelines.train.checkpoint import FILE_NAME, read_meta
 
 pytestmark = pytest.mark.backends
@@ -289,3 +291,53 @@ def test_gray_images_reach_an_rgb_model_of_another_size(
         verbose=0,
     )
     assert 0.0 < result.metrics["loss"] < 4.0
+
+
+def test_an_unreadable_image_ends_training_with_its_one_line(
+    tmp_path: Path,
+    make_model: Callable[..., Any],
+    preprocessing: Callable[..., Any],
+    make_recipe: Callable[..., Any],
+) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        folder = tmp_path / "images" / name
+        folder.mkdir(parents=True)
+        for index in range(40):
+            pixels = rng.integers(0, 256, (28, 28)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{index}.png")
+    broken = load_dataset(tmp_path / "images")
+    for path in (tmp_path / "images" / "b").iterdir():
+        path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(DataError, match=r"Cannot read image .*b/\d+\.png") as caught:
+        train(
+            make_model(num_classes=2),
+            broken,
+            make_recipe(),
+            run_dir=tmp_path / "run",
+            preprocessing=preprocessing,
+            verbose=0,
+        )
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(
+    tmp_path: Path, model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.build(model.trainable_variables)
+    path = tmp_path / FILE_NAME
+    checkpoint.save(path, model, optimizer, {"epoch": 1})
+
+    def out_of_space(file: Any, **_: Any) -> None:
+        file.write(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", out_of_space)
+    with pytest.raises(EnvironmentFault, match="No space left"):
+        checkpoint.save(path, model, optimizer, {"epoch": 2})
+    assert read_meta(path)["epoch"] == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == [FILE_NAME]
+    checkpoint.restore(path, model, optimizer)
