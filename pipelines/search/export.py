@@ -135,11 +135,9 @@ def _untrained(spec: "ModelSpec", root: Path, name: str) -> Any:
 
 
 def _cost_report(study: Study, spec: "ModelSpec") -> Any:
-    from hw_model.cost import evaluator_for
-    from hw_model.targets.loader import load_target
+    from hw_model import estimate
 
-    target = load_target(study.manifest.config.target)
-    return evaluator_for(target).report(spec.graph()).to_dict()
+    return estimate(spec, target=study.manifest.config.target).to_dict()
 
 
 def _search_record(study: Study, trial: Trial, budget: Budget) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Finished trials in an Optuna study: written whole, by the driver alone, readable by Optuna's own tools."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -46,15 +46,15 @@ class TrialStore:
         with _quiet(optuna), _explained(url):
             backend = _Backend(url)
         try:
-            with _quiet(optuna), _explained(url):
+            with _quiet(optuna), _explained(url), backend.batch():
                 study = _open_study(backend.storage, name, quantities, writable=writable)
                 found = study.user_attrs.get(OWNER_ATTR)
-                if found is None and writable and not study.get_trials(deepcopy=False):
+                begun = found is not None or bool(study.get_trials(deepcopy=False))
+                if not begun and writable:
                     study.set_user_attr(OWNER_ATTR, owner)
                     study.set_user_attr(QUANTITIES_ATTR, list(quantities))
                     study.set_metric_names(["quality", *quantities])
-                    found = owner
-            if found != owner:
+            if begun and found != owner:
                 raise UsageError(
                     f"Study {name!r} in {without_password(url)} belongs to another study folder; "
                     "choose another name, or resume in the folder it was started in."
@@ -73,7 +73,7 @@ class TrialStore:
         from optuna.exceptions import OptunaError
 
         try:
-            with self._backend.journal.batch() if self._backend.journal else nullcontext():
+            with self._backend.batch():
                 for trial in trials:
                     self._study.add_trial(_frozen(trial))
         except (OSError, OptunaError, sqlalchemy.exc.SQLAlchemyError) as error:
@@ -115,6 +115,10 @@ class _Backend:
 
             self.journal = journal.Journal(path)
             self.storage = optuna.storages.JournalStorage(self.journal)
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Everything written inside goes to a journal in one write; databases have transactions."""
+        return nullcontext() if self.journal is None else self.journal.batch()
 
     def close(self) -> None:
         """Ends database connections."""

@@ -57,7 +57,7 @@ def cost_function(target: str) -> "Callable[[ModelSpec], Cost]":
     evaluator = evaluator_for(load_target(target))
 
     def cost(spec: "ModelSpec") -> Cost:
-        report = evaluator.report(spec.graph())
+        report = evaluator.report(spec.graph(), source=spec)
         return Cost(
             values=(report.latency_ms, report.energy_mj),
             summary={

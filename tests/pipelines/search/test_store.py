@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -69,18 +70,17 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def postgres() -> Iterator[Path]:
     """A throwaway PostgreSQL server on a socket, where the machine has one."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     needed = ("createdb", "runuser") if os.geteuid() == 0 else ("createdb",)
     if not programs or not all(map(shutil.which, needed)):
         pytest.skip("no PostgreSQL server on this machine")
-    folder = tmp_path_factory.mktemp("pg")
+    # Not below pytest's own folder, which other pytest runs close to other users.
+    folder = Path(tempfile.mkdtemp())
     as_user: list[str] = []
     if os.geteuid() == 0:  # the server refuses to run as root
         as_user = ["runuser", "-u", "postgres", "--"]
-        for place in (folder, *folder.parents[:2]):
-            place.chmod(0o755)
         shutil.chown(folder, "postgres")
     data = folder / "data"
     subprocess.run(
@@ -95,6 +95,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     )
     yield folder
     subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True)
+    shutil.rmtree(folder)
 
 
 def test_trials_come_back_equal(url: str) -> None:
