@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code is 0, 2 (usage), 3 (data), 4 (environment) or 130 (interrupted)."""
     words = list(sys.argv[1:] if argv is None else argv)
     verb: Verb | None = None
-    args = argparse.Namespace()
+    # The words as typed: what a run was started with is recorded, and said again to resume it.
+    args = argparse.Namespace(words=tuple(words))
     try:
         parser, verb = _parser_for(words)
         parser.parse_args(words, namespace=args)

@@ -1,5 +1,6 @@
 """Imports the frameworks without their chatter, and says which package is missing when one is."""
 
+import logging
 import sys
 
 
@@ -11,3 +12,5 @@ def load_keras() -> None:
 
     with quiet():
         import keras  # noqa: F401
+    # Studies and evaluations build many models; TensorFlow warns of each as a mistake in a loop.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hw_model.errors import UnknownNameError, UsageError
 from pipelines.cli.answer import Answer, facts, table
+from pipelines.cli.frameworks import load_keras
 from pipelines.cli.options import add_json, add_target
 from pipelines.cli.references import parse_size
 
@@ -74,6 +75,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     place.add_argument(
         "--num-classes", metavar="N", type=int, help="(default: the data's, or 1001)"
     )
+    place.add_argument(
+        "--width", metavar="F", type=float, default=1.0, help="multiplies every width of the space"
+    )
     how = parser.add_argument_group("how")
     how.add_argument("--trials", metavar="N", type=int, default=100, help="(default: 100)")
     how.add_argument("--sampler", metavar="S", default="auto", help="(default: auto)")
@@ -94,6 +98,13 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
     quality.add_argument(
         "--test-images", metavar="N", type=int, default=0, help="train: at most this many"
+    )
+    quality.add_argument(
+        "--repeats",
+        metavar="N",
+        type=int,
+        default=6,
+        help="train: trials trained again with another seed, to measure the rank correlation (default: 6)",
     )
     quality.add_argument("--proxy", metavar="P", default="log_macs", help="proxy: its name")
     quality.add_argument(
@@ -123,21 +134,25 @@ def _run(args: argparse.Namespace) -> Answer:
 
     if args.quality not in QUALITIES:
         raise UnknownNameError("quality", args.quality, QUALITIES)
-    return _answer(run_search(_config(args)))
+    config = _config(args)
+    if config.quality.kind == "train":
+        load_keras()
+    return _answer(run_search(config))
 
 
 def _resume(args: argparse.Namespace) -> Answer:
     from pipelines.search import resume
 
+    _load_keras_for(args.study)
     return _answer(resume(args.study, trials=args.trials))
 
 
 def _rebudget(args: argparse.Namespace) -> Answer:
     from pipelines.search import Budget, rebudget
 
-    study = rebudget(
-        args.study, Budget.parse(args.budget), trials=args.trials, sampler=args.sampler
-    )
+    budget = Budget.parse(args.budget)
+    _load_keras_for(args.study)
+    study = rebudget(args.study, budget, trials=args.trials, sampler=args.sampler)
     return _answer(study)
 
 
@@ -147,21 +162,44 @@ def _export(args: argparse.Namespace) -> Answer:
     budget = Budget.parse(args.budget) if args.budget else None
     study = open_study(args.study)
     name = args.name or f"{Path(args.study).resolve().name}_winner"
-    preset = export_winner(study, args.out, name=name, budget=budget)
+    _load_keras_for(args.study)
+    export_winner(study, args.out, name=name, budget=budget)
+    return _exported(Path(args.out), name)
+
+
+def _exported(folder: Path, name: str) -> Answer:
+    from model_zoo import presets
+
+    preset = next(item for item in presets.read_manifest(folder).presets if item.name == name)
     shown = [
-        ("preset", f"{args.out} ({preset.name})"),
+        ("preset", f"{folder} ({name})"),
         ("spec", preset.spec_id),
         ("parameters", preset.param_count),
         ("MACs", preset.macs),
+        (
+            "weights",
+            "as trained in the search" if preset.weights else "none: train it from its spec",
+        ),
+        ("next", f"edgezoo train {folder / preset.spec.path} --data SRC --recipe R"),
     ]
     data = {
-        "preset": preset.name,
-        "folder": str(args.out),
+        "preset": name,
+        "folder": str(folder),
+        "spec": str(folder / preset.spec.path),
         "spec_id": preset.spec_id,
         "params": preset.param_count,
         "macs": preset.macs,
+        "weights": preset.weights is not None,
     }
     return Answer(text=facts(shown), data=data)
+
+
+def _load_keras_for(study: str) -> None:
+    """Before trials are trained or their weights read; a study by proxy or predictor needs no Keras."""
+    from pipelines.search.folder import StudyFolder
+
+    if StudyFolder(study).manifest().config.quality.kind == "train":
+        load_keras()
 
 
 def _folder(args: argparse.Namespace) -> str:
@@ -181,6 +219,7 @@ def _config(args: argparse.Namespace) -> "SearchConfig":
         image_size=shape[0],
         channels=shape[1],
         num_classes=classes,
+        width=args.width,
         sampler=args.sampler,
         trials=args.trials,
         seed=args.seed,
@@ -195,6 +234,7 @@ def _config(args: argparse.Namespace) -> "SearchConfig":
             epochs=args.epochs,
             train_images=args.train_images,
             test_images=args.test_images,
+            repeats=args.repeats,
             proxy=args.proxy,
             source=args.source,
         ),

@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +44,12 @@ def resume_hint(args: argparse.Namespace) -> str:
     """How to go on after Ctrl-C; empty before there was anything to go on with."""
     if not getattr(args, "data", None):
         return ""
-    words = [word for word in sys.argv[1:] if word != "--resume"]
-    return f"every finished epoch is kept; continue with: edgezoo {shlex.join(words)} --resume"
+    return f"every finished epoch is kept; continue with: {_command(args)} --resume"
+
+
+def _command(args: argparse.Namespace) -> str:
+    """The command as typed, but for `--resume`."""
+    return f"edgezoo {shlex.join(word for word in args.words if word != '--resume')}"
 
 
 def run(args: argparse.Namespace) -> Answer:
@@ -71,7 +74,7 @@ def run(args: argparse.Namespace) -> Answer:
     name = args.name or f"{Path(args.model).stem}_{Path(dataset.name).stem}"
     out = Path(args.out or Path("runs") / name)
     model, result = _train(args, dataset, recipe, out)
-    preset = _save(model, out, name, dataset, result)
+    preset = _save(args, model, out, name, dataset, result)
     return _answer(out, preset, result)
 
 
@@ -129,7 +132,12 @@ def _pretrained(args: argparse.Namespace) -> Any:
 
 
 def _save(
-    model: Any, out: Path, name: str, dataset: "ImageDataset", result: "TrainResult"
+    args: argparse.Namespace,
+    model: Any,
+    out: Path,
+    name: str,
+    dataset: "ImageDataset",
+    result: "TrainResult",
 ) -> "Preset":
     from model_zoo import presets
     from pipelines.cli import machine
@@ -148,7 +156,7 @@ def _save(
     training = presets.Training(
         recipe=result.recipe,
         recipe_id=result.recipe_id,
-        command=f"edgezoo {shlex.join(word for word in sys.argv[1:] if word != '--resume')}",
+        command=_command(args),
         dataset=dataset.name,
         seed=result.seed,
         epochs=result.epochs,
