@@ -27,7 +27,8 @@ VERBS: dict[str, str] = {
 INTERRUPTED = 130
 #: Extra of setup.cfg -> top-level modules it brings, to name the remedy when one is missing.
 _EXTRAS = {
-    "search": ("optuna", "sqlalchemy", "scipy"),
+    "search": ("optuna", "sqlalchemy"),
+    "postgresql": ("psycopg",),
     "export": ("ai_edge_litert",),
     "train": ("keras", "tensorflow", "tensorflow_datasets", "PIL", "h5py", "tensorboard"),
 }

@@ -16,7 +16,6 @@ PACKAGES: dict[str, str] = {
     "tensorboard": "train",
     "ai-edge-litert": "export",
     "optuna": "search",
-    "scipy": "search",
 }
 BACKENDS = ("tensorflow", "jax", "torch")
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.cli.machine import PACKAGES as PACKAGES_BY_EXTRA
+
 MAX_LINES = 450
 PACKAGES = ("hw_model", "model_zoo", "pipelines")
 
@@ -119,3 +121,15 @@ def _requirement_names(block: str) -> Iterator[str]:
 
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_doctor_names_the_extra_that_brings_a_package(root: Path) -> None:
+    config = configparser.ConfigParser()
+    config.read(root / "setup.cfg", encoding="utf-8")
+    for package, extra in PACKAGES_BY_EXTRA.items():
+        block = (
+            config["options.extras_require"][extra]
+            if extra
+            else config["options"]["install_requires"]
+        )
+        assert package in set(_requirement_names(block))
