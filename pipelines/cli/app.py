@@ -75,6 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (`| head`) has gone; what Python would flush at exit has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # A folder that cannot be made, a full disk met by a library: the machine's, not a mistake in here.
+        return _complain(f"{error.filename or 'input or output'}: {error.strerror or error}", 4)
 
 
 def _parser_for(words: Sequence[str]) -> tuple[Parser, Verb | None]:

@@ -85,7 +85,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _backends() -> Iterator[Finding]:
-    chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
+    chosen = machine.keras_backend()
     for name in machine.BACKENDS:
         version = machine.version(name)
         use = " (in use)" if name == chosen else ""
@@ -102,7 +102,9 @@ def _backends() -> Iterator[Finding]:
             yield Finding("note", "Keras backends", f"{name}: not installed")
     if chosen not in machine.BACKENDS:
         known = ", ".join(machine.BACKENDS)
-        yield Finding("lack", "Keras backends", f"KERAS_BACKEND={chosen}", f"set it to {known}")
+        yield Finding(
+            "lack", "Keras backends", f"{chosen} is none", f"set KERAS_BACKEND to {known}"
+        )
 
 
 def _disk() -> Iterator[Finding]:
@@ -157,9 +159,12 @@ def _weights() -> Iterator[Finding]:
         yield Finding("lack", "weights", str(error), "", error.exit_code)
         return
     if not names:
-        yield Finding(
-            "lack", "weights", f"no presets in {folder}", "install again", DataError.exit_code
+        remedy = (
+            f"unset {presets.FOLDER_VARIABLE}"
+            if os.environ.get(presets.FOLDER_VARIABLE)
+            else "install again"
         )
+        yield Finding("lack", "weights", f"no presets in {folder}", remedy, DataError.exit_code)
     for name in names:
         preset = presets.get(name)
         records = [preset.spec, preset.weights, preset.tflite, preset.certificate]

@@ -1,8 +1,10 @@
 """What this machine is: versions, processors, memory. Reads metadata and imports no framework."""
 
+import json
 import os
 import platform
 from importlib import metadata
+from pathlib import Path
 
 #: Distribution -> the extra of setup.cfg that brings it; the empty extra is the bare installation.
 PACKAGES: dict[str, str] = {
@@ -34,6 +36,17 @@ def tool_versions() -> tuple[tuple[str, str], ...]:
     found = [(name, version(name)) for name in names]
     pairs = [(name, known) for name, known in found if known is not None]
     return (("python", platform.python_version()), *pairs)
+
+
+def keras_backend() -> str:
+    """The backend Keras will use: as KERAS_BACKEND says, else its own settings file, else TensorFlow."""
+    if chosen := os.environ.get("KERAS_BACKEND"):
+        return chosen
+    settings = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json"
+    try:
+        return str(json.loads(settings.read_text(encoding="utf-8"))["backend"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "tensorflow"
 
 
 def processors() -> int:

@@ -87,13 +87,22 @@ def test_wrong_words_are_usage_errors(run: Run, words: list[str], named: str) ->
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(UsageError("u"), 2), (DataError("d"), 3), (EnvironmentFault("e"), 4)],
+    [
+        (UsageError("u"), 2),
+        (DataError("d"), 3),
+        (EnvironmentFault("e"), 4),
+    ],
 )
 def test_errors_are_one_line_with_their_code(
     run: Run, verb: SimpleNamespace, error: Exception, code: int
 ) -> None:
     verb.run = raising(error)
     assert run("list").failed(code) == f"edgezoo: error: {error}"
+
+
+def test_a_disk_that_is_full_is_the_machines_fault(run: Run, verb: SimpleNamespace) -> None:
+    verb.run = raising(OSError(28, "No space left on device", "w/x"))
+    assert run("list").failed(4) == "edgezoo: error: w/x: No space left on device"
 
 
 def test_a_message_of_several_lines_becomes_one(run: Run, verb: SimpleNamespace) -> None:
