@@ -20,13 +20,13 @@ def is_settled(model: Any, steps: int) -> bool:
     With the published momentum of 0.99 that takes 459 steps; before, a network that has learned may
     still evaluate at chance level.
     """
-    momenta = [norm.momentum for norm in _trained_norms(model)]
+    momenta = [norm.momentum for norm in trained_norms(model)]
     return not momenta or max(momenta) ** steps <= _SETTLED_WEIGHT
 
 
 def recalibrate(model: Any, batches: Batches) -> None:
     """Sets the statistics of every trained batch norm to their mean over about 1,000 images."""
-    norms = _trained_norms(model)
+    norms = trained_norms(model)
     dropouts = [layer for layer in _all_layers(model) if getattr(layer, "rate", None)]
     momenta = [norm.momentum for norm in norms]
     rates = [layer.rate for layer in dropouts]
@@ -53,7 +53,7 @@ def recalibrated(model: Any, batches: Batches) -> Iterator[None]:
 
     variables = [
         variable
-        for norm in _trained_norms(model)
+        for norm in trained_norms(model)
         for variable in (norm.moving_mean, norm.moving_variance)
     ]
     before = [np.array(ops.convert_to_numpy(variable.value)) for variable in variables]
@@ -69,7 +69,8 @@ def _all_layers(model: Any) -> list[Any]:
     return [part for layer in flat_layers(model) for part in (layer, *parts_of(layer))]
 
 
-def _trained_norms(model: Any) -> list[Any]:
+def trained_norms(model: Any) -> list[Any]:
+    """Layers with running statistics that training updates, inside composite layers too."""
     return [
         layer for layer in _all_layers(model) if hasattr(layer, "moving_mean") and layer.trainable
     ]

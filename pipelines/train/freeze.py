@@ -41,9 +41,11 @@ def _first_trainable(layers: list[Any], wanted: str) -> int:
     if wanted == "head":
         return weighted[-1]
     for index, layer in enumerate(layers):
-        if layer.name == wanted or layer.name.startswith(f"{wanted}/"):
+        # `stack_1` means the stack and its layers, and not `stack_15`.
+        if layer.name == wanted or layer.name.startswith((f"{wanted}/", f"{wanted}_")):
             return index
-    raise UnknownNameError("layer to train from", wanted, [layers[i].name for i in weighted])
+    known = {layers[index].name.partition("_block_")[0] for index in weighted}
+    raise UnknownNameError("layer to train from", wanted, known)
 
 
 def _set_trainable(layer: Any, trainable: bool, train_batch_norm: bool) -> None:

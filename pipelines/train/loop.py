@@ -266,6 +266,9 @@ def _callbacks(run: _Run, batches: Batches) -> list[Any]:
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             batches.epoch = epoch
+            if keras.backend.backend() == "torch":
+                # There, dropout draws from a global generator, which no variable holds.
+                keras.utils.set_random_seed(_epoch_seed(run.seed, epoch))
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             if not math.isfinite(logs["loss"]):
@@ -324,6 +327,10 @@ def settled_statistics(model: Any, run: _Run) -> Iterator[None]:
     else:
         with batch_norm.recalibrated(model, _first_batches(run)):
             yield
+
+
+def _epoch_seed(seed: int, epoch: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
 def _jit_compile() -> bool | str:

@@ -88,7 +88,7 @@ class Stage:
     name: str = "all"
     epochs: int = 1
     trainable: str = "all"
-    """`all`, `head` (the last layer with weights), or the name of the first layer to train."""
+    """`all`, `head` (the last layer with weights), or the first layer or stack to train (`stack_15`)."""
     learning_rate: float | None = None
     """Overrides the recipe's peak."""
     train_batch_norm: bool = True

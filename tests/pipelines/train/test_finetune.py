@@ -43,6 +43,36 @@ def test_an_unknown_layer_gets_a_suggestion(model: Any) -> None:
         pass
 
 
+def test_a_stack_of_a_zoo_model_is_named_without_its_layers() -> None:
+    from model_zoo import create_model
+
+    model = create_model(
+        "mobilenet_edgetpu_v2_tiny", num_classes=3, input_shape=(32, 32, 1), width=0.25
+    )
+    trained = {path.partition("/")[0] for path in trained_names(model, Stage(trainable="stack_1"))}
+    assert not any(name.startswith(("stem", "stack_0_")) for name in trained)
+    assert {"stack_1_block_0_fused_conv2d", "stack_2_block_0_project_conv2d"} <= trained
+    late = trained_names(model, Stage(trainable="stack_19", train_batch_norm=False))
+    assert {path.partition("/")[0] for path in late} == {
+        "stack_19_block_0_expand_conv2d",
+        "stack_19_block_0_depthwise_conv2d",
+        "stack_19_block_0_project_conv2d",
+        "top_conv2d",
+        "logits",
+    }
+
+
+def test_every_batch_norm_of_a_zoo_model_is_found() -> None:
+    from model_zoo import create_model
+    from pipelines.train.batch_norm import trained_norms
+
+    model = create_model(
+        "mobilenet_edgetpu_v2_tiny", num_classes=3, input_shape=(32, 32, 1), width=0.25
+    )
+    means = [variable for variable in model.weights if variable.path.endswith("moving_mean")]
+    assert len(trained_norms(model)) == len(means) > 50
+
+
 def test_nested_models_are_opened() -> None:
     import keras
     from keras import layers
