@@ -1,4 +1,4 @@
-"""Ridge regression on one-hot genotypes: the smallest model that learns which choices are worth their cost."""
+"""Ridge regression on genotypes and sizes: the smallest model that learns which choices are worth their cost."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from pipelines.search.arrays import FloatArray, IntArray, JsonObject
 
-PENALTIES: tuple[float, ...] = tuple(10.0**power for power in range(-2, 4))
+PENALTIES: tuple[float, ...] = tuple(10.0**power for power in range(-3, 3))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ridge:
-    """A fitted linear model over standardised features."""
+    """A fitted linear model."""
 
     centre: FloatArray
     weights: FloatArray
@@ -23,24 +23,70 @@ class Ridge:
         predicted: FloatArray = (features - self.centre) @ self.weights + self.intercept
         return predicted
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenotypeModel:
+    """Ridge on the choices of a genotype and the logarithms of its sizes (costs, counts; all above -1).
+
+    Each size weighs as much as all choices together, so that a handful of trials already teaches what size
+    alone explains, and many teach the worth of single choices.
+    """
+
+    cardinalities: IntArray
+    size_centre: FloatArray
+    size_scale: FloatArray
+    ridge: Ridge
+
+    @classmethod
+    def fit(
+        cls, genotypes: IntArray, sizes: FloatArray, values: FloatArray, cardinalities: IntArray
+    ) -> "GenotypeModel":
+        """From (N, genes), (N, sizes) and (N,)."""
+        logs = np.log1p(sizes)
+        spread = logs.std(axis=0)
+        centre, scale = logs.mean(axis=0), np.where(spread > 0, spread, 1.0)
+        features = _features(genotypes, cardinalities, (logs - centre) / scale)
+        return cls(
+            cardinalities=cardinalities,
+            size_centre=centre,
+            size_scale=scale,
+            ridge=fit_ridge(features, values),
+        )
+
+    def predict(self, genotypes: IntArray, sizes: FloatArray) -> FloatArray:
+        """Values for rows as in `fit`."""
+        scaled = (np.log1p(sizes) - self.size_centre) / self.size_scale
+        return self.ridge.predict(_features(genotypes, self.cardinalities, scaled))
+
     def to_data(self) -> JsonObject:
         """JSON-ready copy; floats survive the round trip exactly."""
         return {
-            "centre": self.centre.tolist(),
-            "weights": self.weights.tolist(),
-            "intercept": self.intercept,
-            "penalty": self.penalty,
+            "size_centre": self.size_centre.tolist(),
+            "size_scale": self.size_scale.tolist(),
+            "centre": self.ridge.centre.tolist(),
+            "weights": self.ridge.weights.tolist(),
+            "intercept": self.ridge.intercept,
+            "penalty": self.ridge.penalty,
         }
 
     @classmethod
-    def from_data(cls, data: JsonObject) -> "Ridge":
+    def from_data(cls, data: JsonObject, cardinalities: IntArray) -> "GenotypeModel":
         """The model `to_data` wrote."""
         return cls(
-            centre=np.asarray(data["centre"], dtype=np.float64),
-            weights=np.asarray(data["weights"], dtype=np.float64),
-            intercept=float(data["intercept"]),
-            penalty=float(data["penalty"]),
+            cardinalities=cardinalities,
+            size_centre=np.asarray(data["size_centre"], dtype=np.float64),
+            size_scale=np.asarray(data["size_scale"], dtype=np.float64),
+            ridge=Ridge(
+                centre=np.asarray(data["centre"], dtype=np.float64),
+                weights=np.asarray(data["weights"], dtype=np.float64),
+                intercept=float(data["intercept"]),
+                penalty=float(data["penalty"]),
+            ),
         )
+
+
+def _features(genotypes: IntArray, cardinalities: IntArray, scaled: FloatArray) -> FloatArray:
+    return np.hstack((one_hot(genotypes, cardinalities) / np.sqrt(len(cardinalities)), scaled))
 
 
 def one_hot(genotypes: IntArray, cardinalities: IntArray) -> FloatArray:

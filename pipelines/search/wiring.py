@@ -57,19 +57,30 @@ def cost_function(target: str) -> "Callable[[ModelSpec], Cost]":
     evaluator = evaluator_for(load_target(target))
 
     def cost(spec: "ModelSpec") -> Cost:
-        report = evaluator.report(spec.graph(), source=spec)
+        graph = spec.graph()
+        report = evaluator.report(graph, source=spec)
         return Cost(
             values=(report.latency_ms, report.energy_mj),
             summary={
                 "macs": report.macs,
+                "parameters": graph.param_count,
                 "parameter_bytes": report.parameter_bytes,
                 "streamed_bytes": report.streamed_bytes,
                 "utilization": round(report.utilization, 4),
-                "blocks": sum(stack.repeats for stack in spec.backbone.stacks),
+                **_block_counts(spec),
             },
         )
 
     return cost
+
+
+def _block_counts(spec: "ModelSpec") -> dict[str, int]:
+    """How many blocks there are, in all and of each kind."""
+    counts = dict.fromkeys(("blocks", "dw", "fused", "group_fused"), 0)
+    for stack in spec.backbone.stacks:
+        counts["blocks"] += stack.repeats
+        counts[stack.kind] = counts.get(stack.kind, 0) + stack.repeats
+    return counts
 
 
 def _describe(spec: Any) -> JsonObject:

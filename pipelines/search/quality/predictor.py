@@ -1,25 +1,22 @@
 """Quality by a predictor fitted on trained trials, which says how well it ranks trials it has not seen."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from hw_model.errors import UsageError
 from pipelines.search.arrays import FloatArray, IntArray
-from pipelines.search.problem import Candidate, Cost
+from pipelines.search.problem import Candidate, Cost, Genotype
 from pipelines.search.quality.base import Outcome, Quality, QualityStatement
 from pipelines.search.ranking import RankCorrelation, rank_correlation
-from pipelines.search.ridge import Ridge, fit_ridge, one_hot
+from pipelines.search.ridge import GenotypeModel
 from pipelines.search.trial import Trial
 
 FOLDS = 5
-#: Sizes a cost summary may hold; their logarithms are features beside the choices.
-_SIZES = ("macs", "parameter_bytes")
 
 
 class PredictorQuality:
-    """Ridge regression on the choices and the sizes of a network."""
+    """Ridge regression on the choices, and on the logarithm of every size in the cost summary."""
 
     kind = "predictor"
     batch_limit = 1 << 20
@@ -39,18 +36,19 @@ class PredictorQuality:
                 f"checked. Received: {len(trained)}; train more, or use a proxy."
             )
         self._cardinalities = cardinalities
-        features = self._features([t.genotype for t in trained], [t.cost for t in trained])
+        self._sizes = _sizes_of_all([t.cost for t in trained])
+        rows, sizes = self._read([t.genotype for t in trained], [t.cost for t in trained])
         values = np.asarray([t.quality for t in trained], dtype=np.float64)
-        self.correlation = held_out_correlation(features, values)
+        self.correlation = held_out_correlation(rows, sizes, values, cardinalities)
         if self.correlation is None:
             raise UsageError("The trained trials all have the same quality; nothing can be learned")
-        self._model: Ridge = fit_ridge(features, values)
+        self._model = GenotypeModel.fit(rows, sizes, values, cardinalities)
         self.name = f"ridge on {len(trained)} trained trials"
 
     def evaluate(self, candidates: Sequence[Candidate], seed: int) -> list[Outcome]:
         """Predicted quality of each candidate."""
-        features = self._features([c.genotype for c in candidates], [c.cost for c in candidates])
-        return [Quality(value=value) for value in self._model.predict(features).tolist()]
+        rows, sizes = self._read([c.genotype for c in candidates], [c.cost for c in candidates])
+        return [Quality(value=value) for value in self._model.predict(rows, sizes).tolist()]
 
     def statement(self, trials: Sequence[Trial]) -> QualityStatement:
         """The rank correlation on held-out trials."""
@@ -61,24 +59,36 @@ class PredictorQuality:
             correlation=self.correlation,
         )
 
-    def _features(self, genotypes: Sequence[tuple[int, ...]], costs: Sequence[Cost]) -> FloatArray:
+    def _read(
+        self, genotypes: Sequence[Genotype], costs: Sequence[Cost]
+    ) -> tuple[IntArray, FloatArray]:
         rows = np.asarray(genotypes, dtype=np.int64).reshape(len(genotypes), -1)
         if rows.shape[1] != len(self._cardinalities):
             raise UsageError("The trials the predictor is fitted on are of another space")
-        sizes = np.asarray([_log_sizes(cost.summary, cost.values) for cost in costs])
-        return np.hstack((one_hot(rows, self._cardinalities), sizes))
+        sizes = [
+            [float(cost.summary[name]) for name in self._sizes] or list(cost.values)
+            for cost in costs
+        ]
+        return rows, np.asarray(sizes, dtype=np.float64)
 
 
-def held_out_correlation(features: FloatArray, values: FloatArray) -> RankCorrelation | None:
+def held_out_correlation(
+    rows: IntArray, sizes: FloatArray, values: FloatArray, cardinalities: IntArray
+) -> RankCorrelation | None:
     """Every trial predicted by a model that did not see it nor chose its penalty by it."""
     folds = np.random.default_rng(0).permutation(len(values)) % FOLDS
     predicted = np.empty(len(values))
     for fold in range(FOLDS):
         held = folds == fold
-        predicted[held] = fit_ridge(features[~held], values[~held]).predict(features[held])
+        model = GenotypeModel.fit(rows[~held], sizes[~held], values[~held], cardinalities)
+        predicted[held] = model.predict(rows[held], sizes[held])
     return rank_correlation(predicted, values, against="held-out trained trials")
 
 
-def _log_sizes(summary: Mapping[str, Any], costs: Sequence[float]) -> list[float]:
-    known = [float(summary[name]) for name in _SIZES if name in summary]
-    return [float(np.log(max(size, 1e-12))) for size in known or costs]
+def _sizes_of_all(costs: Sequence[Cost]) -> list[str]:
+    """Names of the counts that every cost summary has."""
+
+    def counts(cost: Cost) -> set[str]:
+        return {name for name, value in cost.summary.items() if type(value) is int and value >= 0}
+
+    return sorted(set.intersection(*map(counts, costs)))

@@ -148,8 +148,8 @@ def search_data(config: SearchConfig) -> "ImageDataset":
 
 
 def part(split: "Split", held_out: int) -> "tuple[Split, Split]":
-    """All but some images of a split, and those: `held_out`, or a fifth where that is 0; the same share of
-    each class, always the same images."""
+    """All but some images of a split, and those: `held_out`, or a fifth where that is 0; the same share
+    of each class, always the same images."""
     from pipelines.data import SubSplit
 
     count = held_out or max(1, round(len(split) * _HELD_OUT_SHARE))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipelines.search.arrays import BoolArray, FloatArray, IntArray, JsonObject
-from pipelines.search.ridge import Ridge, fit_ridge, one_hot
+from pipelines.search.ridge import GenotypeModel
 from pipelines.search.samplers.base import Sampler, int_array
 from pipelines.search.samplers.variation import mutate, tournament
 
@@ -79,9 +79,10 @@ class ScreenedEvolution(RegularizedEvolution):
 
     def __init__(self, cardinalities: IntArray, seed: int | Sequence[int], trials: int) -> None:
         super().__init__(cardinalities, seed, trials)
-        self._seen_features: FloatArray | None = None
+        self._seen_genotypes: IntArray = int_array([], len(self.cardinalities))
+        self._seen_cost: FloatArray | None = None
         self._seen_quality: FloatArray = np.empty(0)
-        self._screen: Ridge | None = None
+        self._screen: GenotypeModel | None = None
         self._fitted_at = 0
 
     @property
@@ -93,7 +94,7 @@ class ScreenedEvolution(RegularizedEvolution):
         """The candidates with the highest predicted quality, in the order they came."""
         if self._screen is None or len(genotypes) <= count:
             return super().choose(genotypes, cost, count)
-        predicted = self._screen.predict(self._features(genotypes, cost))
+        predicted = self._screen.predict(genotypes, cost)
         best = np.argsort(-predicted, kind="stable")[:count]
         return np.sort(best).astype(np.int64)
 
@@ -103,25 +104,22 @@ class ScreenedEvolution(RegularizedEvolution):
         """Also refits the screen, each time a tenth more results are known."""
         super().tell(genotypes, quality, cost, feasible)
         usable = np.isfinite(quality) & np.isfinite(cost).all(axis=1)
-        features = self._features(genotypes[usable], cost[usable])
-        known = features if self._seen_features is None else self._seen_features
-        if known is not features:
-            known = np.vstack((known, features))
-        self._seen_features = known[-self.window :]
+        known = cost[:0] if self._seen_cost is None else self._seen_cost
+        self._seen_cost = np.vstack((known, cost[usable]))[-self.window :]
+        self._seen_genotypes = np.vstack((self._seen_genotypes, genotypes[usable]))[-self.window :]
         self._seen_quality = np.concatenate((self._seen_quality, quality[usable]))[-self.window :]
         enough = len(self._seen_quality) >= self.first_fit
         if enough and self.told >= self._fitted_at * 1.1:
-            self._screen = fit_ridge(self._seen_features, self._seen_quality)
+            self._screen = GenotypeModel.fit(
+                self._seen_genotypes, self._seen_cost, self._seen_quality, self.cardinalities
+            )
             self._fitted_at = self.told
 
-    def _features(self, genotypes: IntArray, cost: FloatArray) -> FloatArray:
-        return np.hstack((one_hot(genotypes, self.cardinalities), np.log(np.maximum(cost, 1e-12))))
-
     def _state(self) -> JsonObject:
-        # The window is kept as rows of the store would be: genotype, cost, quality are all derived from it.
         return {
             **super()._state(),
-            "seen_features": None if self._seen_features is None else self._seen_features.tolist(),
+            "seen_genotypes": self._seen_genotypes.tolist(),
+            "seen_cost": None if self._seen_cost is None else self._seen_cost.tolist(),
             "seen_quality": self._seen_quality.tolist(),
             "screen": None if self._screen is None else self._screen.to_data(),
             "fitted_at": self._fitted_at,
@@ -129,8 +127,11 @@ class ScreenedEvolution(RegularizedEvolution):
 
     def _load(self, state: JsonObject) -> None:
         super()._load(state)
-        seen, screen = state["seen_features"], state["screen"]
-        self._seen_features = None if seen is None else np.asarray(seen, dtype=np.float64)
+        seen, screen = state["seen_cost"], state["screen"]
+        self._seen_genotypes = int_array(state["seen_genotypes"], len(self.cardinalities))
+        self._seen_cost = None if seen is None else np.asarray(seen, dtype=np.float64)
         self._seen_quality = np.asarray(state["seen_quality"], dtype=np.float64)
-        self._screen = None if screen is None else Ridge.from_data(screen)
+        self._screen = (
+            None if screen is None else GenotypeModel.from_data(screen, self.cardinalities)
+        )
         self._fitted_at = int(state["fitted_at"])

@@ -1,6 +1,7 @@
 """Rank correlation, ridge and Pareto sorting against plain definitions."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipelines.search.pareto import crowding, dominated, ranks_of
 from pipelines.search.ranking import kendall, rank_correlation, spearman
-from pipelines.search.ridge import Ridge, fit_ridge, one_hot
+from pipelines.search.ridge import GenotypeModel, fit_ridge, one_hot
 
 SMALL = st.integers(0, 4)
 
@@ -66,17 +67,32 @@ def test_ridge_picks_the_penalty_of_true_leave_one_out(rows: int) -> None:
         np.testing.assert_allclose(ours, theirs, atol=1e-9)
 
 
-def test_ridge_learns_and_survives_json() -> None:
-    import json
-
+def test_model_of_genotypes_learns_and_survives_json() -> None:
     rng = np.random.default_rng(1)
     genotypes, cardinalities = rng.integers(0, 3, size=(200, 6)), np.full(6, 3)
-    worth = rng.normal(size=18)
-    x = one_hot(genotypes, cardinalities)
-    model = fit_ridge(x[:150], (x @ worth)[:150])
-    np.testing.assert_allclose(model.predict(x[150:]), (x @ worth)[150:], atol=0.05)
-    again = Ridge.from_data(json.loads(json.dumps(model.to_data())))
-    assert (again.predict(x) == model.predict(x)).all()
+    sizes = np.exp(rng.normal(size=(200, 2)))
+    values = one_hot(genotypes, cardinalities) @ rng.normal(size=18) + np.log1p(sizes[:, 0])
+    model = GenotypeModel.fit(genotypes[:150], sizes[:150], values[:150], cardinalities)
+    predicted = model.predict(genotypes[150:], sizes[150:])
+    np.testing.assert_allclose(predicted, values[150:], atol=0.05)
+    again = GenotypeModel.from_data(json.loads(json.dumps(model.to_data())), cardinalities)
+    assert (again.predict(genotypes[150:], sizes[150:]) == predicted).all()
+
+
+def test_few_trials_teach_what_size_explains() -> None:
+    """30 trials of 60 genes: too few to learn genes, enough to see that a size is all there is."""
+    rng = np.random.default_rng(2)
+    genotypes, cardinalities = rng.integers(0, 4, size=(230, 60)), np.full(60, 4)
+    sizes = np.exp(rng.normal(size=(230, 3)))
+    model = GenotypeModel.fit(genotypes[:30], sizes[:30], np.log(sizes[:30, 1]), cardinalities)
+    assert spearman(model.predict(genotypes[30:], sizes[30:]), sizes[30:, 1]) > 0.85
+
+
+def test_a_size_that_never_changes_is_harmless() -> None:
+    genotypes, cardinalities = np.arange(12).reshape(12, 1) % 3, np.array([3])
+    values = genotypes[:, 0].astype(float)
+    model = GenotypeModel.fit(genotypes, np.ones((12, 1)), values, cardinalities)
+    np.testing.assert_allclose(model.predict(genotypes, np.ones((12, 1))), values, atol=0.01)
 
 
 @given(st.lists(st.tuples(SMALL, SMALL, SMALL), min_size=1, max_size=25))
