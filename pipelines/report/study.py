@@ -12,8 +12,10 @@ from pipelines.report.page import Section, figures, legend, note
 from pipelines.report.training import percent
 from pipelines.report.winner import winner_sections
 from pipelines.search import Budget, Study, Trial, best, front
+from pipelines.search.quality.predictor import PredictorQuality
 from pipelines.search.quality.proxy import PROXIES
 from pipelines.search.ranking import rank_correlation
+from pipelines.search.wiring import make_problem
 
 _UNITS = {"latency_ms": ("latency", "ms"), "energy_mj": ("energy", "mJ")}
 #: Strokes on the axis are for an impression; more of them only make the page heavy.
@@ -247,6 +249,9 @@ def _trust(study: Study) -> Section:
         found = _proxy_correlation(proxy, trained)
         if found is not None:
             rows.append(_rank_row(f"proxy {name}, predicted against measured here", found))
+    fitted = _predictor_correlation(study, trained)
+    if fitted is not None:
+        rows.append(_rank_row(f"ridge predictor fitted on {len(trained)} of these trials", fitted))
     lead = (
         "1 means that two orders agree, 0 that they have nothing to do with each other."
         if rows
@@ -266,6 +271,23 @@ def _proxy_correlation(proxy: Any, trials: Sequence[Trial]) -> dict[str, Any] | 
     measured = [trial.quality or 0.0 for trial in trials]
     found = rank_correlation(estimates, measured, against="trained quality")
     return None if found is None else found.to_data()
+
+
+def _predictor_correlation(study: Study, trained: Sequence[Trial]) -> dict[str, Any] | None:
+    """How well a predictor ranks trials it was not fitted on; None where there are too few."""
+    config = study.manifest.config
+    if len(trained) < config.quality.min_trials:
+        return None
+    problem = make_problem(config)
+    if problem.space_id != study.manifest.space_id:
+        return None
+    try:
+        fitted = PredictorQuality(
+            trained, problem.cardinalities, min_trials=config.quality.min_trials
+        )
+    except UsageError:  # all of one quality: nothing to rank
+        return None
+    return None if fitted.correlation is None else fitted.correlation.to_data()
 
 
 def _rank_row(name: str, known: dict[str, Any]) -> tuple[object, ...]:

@@ -125,13 +125,15 @@ def test_trained_trials_show_percent_and_how_proxies_rank_them(study: Study) -> 
         replace(t, quality_kind="train", quality=t.cost.summary["macs"] / 1e10)
         for t in study.trials
     )
-    config = replace(study.manifest.config, quality=QualityConfig(kind="train"))
+    config = replace(study.manifest.config, quality=QualityConfig(kind="train", min_trials=10))
     manifest = replace(study.manifest, config=config)
     found = {
         section.title: section for section in study_sections(Study(study.folder, manifest, trained))
     }
     trust = text_of(found["How far to trust the order"])
     assert re.search(r"proxy log_macs, predicted against measured here\s+1\.00", trust)
+    assert "ridge predictor fitted on 16 of these trials" in trust
+    assert "held-out trained trials" in trust
     assert " % " in text_of(found["What was found"])
 
 
