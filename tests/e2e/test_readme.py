@@ -10,6 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 JOURNEYS = ["Load", "Fine-tune", "Re-search"]
+TRAINING = [pytest.param(name, marks=pytest.mark.slow) for name in JOURNEYS[1:]]
 MAX_LINES = 5
 
 
@@ -32,7 +33,7 @@ def test_is_short(journey: str, root: Path) -> None:
     assert max(map(len, code.splitlines())) <= 100
 
 
-@pytest.mark.parametrize("journey", JOURNEYS)
+@pytest.mark.parametrize("journey", ["Load", *TRAINING])
 def test_runs_as_printed(journey: str, root: Path, tmp_path: Path) -> None:
     language, code = code_of(journey, root)
     program = [sys.executable, "-W", "ignore", "-"] if language == "python" else ["bash", "-e"]
