@@ -29,7 +29,7 @@ STUDY = Path(__file__).parent / "study"
 #: Below the budget the study was made for.
 NEW_BUDGET = "0.2ms"
 NEW_TRIALS = 4
-SHOWN = 24
+SHOWN = 20
 STEPS = 6
 
 
@@ -62,6 +62,8 @@ class Demo:
         self.out = out
         self.study = study
         self.sections: list[Section] = []
+        #: What the page shows first: (figure, what it is).
+        self.glance: list[tuple[str, str]] = []
         self.started = time.monotonic()
         self.step = 0
 
@@ -118,9 +120,10 @@ class Demo:
         from pipelines.report import classify_section
         from pipelines.train import predict, score
 
-        scores = predict(model, images.test, verbose=1)
+        scores = predict(model, images.test, verbose=int(sys.stdout.isatty()))
         metrics = score(scores, images.test.labels)
         print(f"      top-1 {metrics['top1']:.2%} on {len(images.test):,} held-out images")
+        self.glance.append((f"{metrics['top1']:.2%}", f"top-1 of the preset on {images.name}"))
         batch = subset(images.test, SHOWN, seed=1)
         self.sections.append(
             classify_section(
@@ -142,6 +145,8 @@ class Demo:
         for target in TARGETS:
             report = estimate(model, target=target)
             print_cost(report)
+            shown = f"{report.latency_ms:.3f} ms"
+            self.glance.append((shown, f"its latency on {target}, {report.energy_mj:.3f} mJ"))
             self.sections.append(cost_section(report))
 
     def fine_tune(self, model: Any) -> "tuple[Any, ImageDataset]":
@@ -152,7 +157,7 @@ class Demo:
 
         digits = load_dataset("digits")
         recipe = load_recipe("finetune_small")
-        tuned, result = finetune(model, digits, recipe, run_dir=self.out / "digits", verbose=1)
+        tuned, result = finetune(model, digits, recipe, run_dir=self.out / "digits")
         print(f"      top-1 {result.metrics['top1']:.2%} on {len(digits.test)} held-out digits")
         self.sections.append(
             training_section(
@@ -180,6 +185,9 @@ class Demo:
             evaluate_on=digits.test,
         )
         print_certificate(certificate)
+        if certificate.accuracy is not None:
+            shown = f"{certificate.accuracy.int8_top1:.2%}"
+            self.glance.append((shown, "top-1 of the int8 file on digits, after fine-tuning"))
         self.sections.append(certificate_section(certificate))
 
     def search(self) -> None:
@@ -192,18 +200,21 @@ class Demo:
         study = rebudget(folder, Budget.parse(NEW_BUDGET), trials=NEW_TRIALS)
         winner = best(study)
         print_search(study)
+        shown = f"{winner.quality:.2%}" if winner.quality is not None else "–"
+        self.glance.append((shown, f"best network found within {study.budget}, trained briefly"))
         export_winner(study, self.out / "winner", trial=winner)
         self.sections += study_sections(study)
 
     def report(self) -> Path:
         """Everything on one page."""
-        from pipelines.report import write
+        from pipelines.report import Section, figures, write
 
+        first = Section(title="At a glance", body=figures(self.glance))
         return write(
             self.out / "report.html",
             "edgezoo demo",
             f"From a pretrained network to a new one within {NEW_BUDGET}, on real images.",
-            self.sections,
+            [first, *self.sections],
             footer=f"Made by examples/demo.py in {self.seconds:.0f} s on {os.cpu_count()} CPU cores. "
             "Accuracies were measured in this run, latency and energy are predictions.",
         )

@@ -7,11 +7,11 @@ from pipelines.report.certificate import certificate_section
 from pipelines.report.classify import classify_section
 from pipelines.report.cost import cost_section
 from pipelines.report.model import model_sections
-from pipelines.report.page import Section, write
+from pipelines.report.page import Section, figures, write
 from pipelines.report.study import pareto_section, study_sections
 from pipelines.report.training import training_section
 
 __all__ = [
-    "Section", "certificate_section", "classify_section", "cost_section", "model_sections", "pareto_section",
+    "Section", "certificate_section", "classify_section", "cost_section", "figures", "model_sections", "pareto_section",
     "study_sections", "training_section", "write",
 ]  # fmt: skip
