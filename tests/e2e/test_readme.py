@@ -1,4 +1,4 @@
-"""The journeys of the README run as printed, from an empty folder, and are as short as promised."""
+"""The journeys of the README run as printed, from a folder with the examples, and are as short as promised."""
 
 import os
 import re
@@ -10,7 +10,6 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 JOURNEYS = ["Load", "Fine-tune", "Re-search"]
-TRAINING = [pytest.param(name, marks=pytest.mark.slow) for name in JOURNEYS[1:]]
 MAX_LINES = 5
 
 
@@ -33,9 +32,12 @@ def test_is_short(journey: str, root: Path) -> None:
     assert max(map(len, code.splitlines())) <= 100
 
 
-@pytest.mark.parametrize("journey", ["Load", *TRAINING])
+@pytest.mark.parametrize(
+    "journey", ["Load", pytest.param("Fine-tune", marks=pytest.mark.slow), "Re-search"]
+)
 def test_runs_as_printed(journey: str, root: Path, tmp_path: Path) -> None:
     language, code = code_of(journey, root)
+    (tmp_path / "examples").symlink_to(root / "examples")
     program = [sys.executable, "-W", "ignore", "-"] if language == "python" else ["bash", "-e"]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
