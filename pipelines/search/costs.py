@@ -26,11 +26,10 @@ class CostBook:
         """Reads the file; a line torn by a kill is cut off, since its cost can be had again."""
         if not self._path.exists():
             return
-        lines = self._path.read_bytes().split(b"\n")
-        whole = b"".join(line + b"\n" for line in lines[:-1])
-        if lines[-1]:
-            os.truncate(self._path, len(whole))
-        for line in lines[:-1]:
+        whole, newline, torn = self._path.read_bytes().rpartition(b"\n")
+        if torn:
+            os.truncate(self._path, len(whole) + len(newline))
+        for line in whole.decode(errors="replace").split("\n"):
             try:
                 entry = json.loads(line)
             except ValueError:

@@ -3,19 +3,19 @@
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hw_model.errors import UsageError
+from hw_model.errors import DataError, EnvironmentFault, UsageError
 from hw_model.files import write_json
 from pipelines.search.config import SearchConfig
 from pipelines.search.problem import Candidate, Genotype
 from pipelines.search.quality.base import Outcome, Quality, QualityStatement
-from pipelines.search.ranking import RankCorrelation, rank_correlation
+from pipelines.search.ranking import rank_correlation
 from pipelines.search.trial import Trial, trial_seed
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE = "model.weights.h5"
 _HELD_OUT_SHARE = 0.2
+_REPEATS_FILE = "repeats.json"
 
 
 class TrainedQuality:
@@ -49,29 +50,46 @@ class TrainedQuality:
         return [self._train(c.genotype, c.key, trial_seed(seed, c.key)) for c in candidates]
 
     def statement(self, trials: Sequence[Trial]) -> QualityStatement:
-        """Trains some trials again with another seed, unless that was done, and compares the rankings."""
-        chosen = _spread([t for t in trials if t.complete], self._config.quality.repeats)
-        correlation = self._repeat(chosen) if len(chosen) >= 3 else None
+        """Trains some trials again with another seed and compares the rankings; those trained again in an
+        earlier run of the study are not trained a third time."""
+        complete = {t.key: t for t in trials if t.quality_kind == "train" and t.complete}
+        again = {key: value for key, value in self._repeated().items() if key in complete}
+        wanted = self._config.quality.repeats
+        for trial in _spread(complete.values(), wanted) if len(again) < wanted else ():
+            value = again.get(trial.key) or self._repeat(trial)
+            if value is not None:
+                again[trial.key] = value
+        pairs = [(complete[key].quality or 0.0, value) for key, value in again.items()]
+        correlation = rank_correlation(
+            [first for first, _ in pairs],
+            [second for _, second in pairs],
+            against="the same recipe with another seed",
+        )
         return QualityStatement(
             kind=self.kind,
             name=self.name,
-            measured_on=f"{len(chosen)} trials trained again" if correlation else "nothing",
+            measured_on=f"{len(pairs)} trials trained again" if pairs else "nothing",
             correlation=correlation,
         )
 
-    def _repeat(self, trials: Sequence[Trial]) -> RankCorrelation | None:
-        path = self._artifacts.parent / "repeats.json"
+    def _repeated(self) -> dict[str, float]:
+        path = self._artifacts.parent / _REPEATS_FILE
         known: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
-        first, second = [], []
-        for trial in trials:
-            if trial.key not in known:
-                outcome = self._train(trial.genotype, f"{trial.key}-again", trial.seed + 1)
-                shutil.rmtree(self._artifacts / f"{trial.key}-again", ignore_errors=True)
-                known[trial.key] = outcome.value
-                write_json(path, known)
-            first.append(trial.quality or 0.0)
-            second.append(known[trial.key])
-        return rank_correlation(first, second, against="the same recipe with another seed")
+        return known
+
+    def _repeat(self, trial: Trial) -> float | None:
+        """Quality with another seed; None where that training failed, which is no reason to end a study."""
+        key = f"{trial.key}-again"
+        try:
+            value = self._train(trial.genotype, key, trial.seed + 1).value
+        except (DataError, EnvironmentFault, UsageError):
+            raise
+        except Exception:
+            return None
+        finally:
+            shutil.rmtree(self._artifacts / key, ignore_errors=True)
+        write_json(self._artifacts.parent / _REPEATS_FILE, {**self._repeated(), trial.key: value})
+        return value
 
     def _train(self, genotype: Genotype, key: str, seed: int) -> Quality:
         import keras
@@ -166,7 +184,7 @@ def part(split: "Split", held_out: int) -> "tuple[Split, Split]":
     return SubSplit(split, np.sort(by_share[count:])), SubSplit(split, np.sort(by_share[:count]))
 
 
-def _spread(trials: Sequence[Trial], count: int) -> list[Trial]:
+def _spread(trials: Iterable[Trial], count: int) -> list[Trial]:
     """`count` trials from worst to best, evenly by rank."""
     ordered = sorted(trials, key=lambda t: (t.quality or 0.0, t.key))
     if len(ordered) <= count:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hw_model.errors import UnknownNameError, UsageError
+from hw_model.errors import EdgeZooError, UnknownNameError, UsageError
 from pipelines.data import load_dataset
 from pipelines.search import (
     Budget,
@@ -268,6 +268,40 @@ def check_export(study: Study, out: Path) -> None:
         "cost.json",
         "search.json",
     }
+
+
+def test_rank_correlation_of_training_is_measured_by_training_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Worst to best, each once; what an earlier run trained again is not trained a third time."""
+    trials = trained_trials(40)
+    again = {f"{t.key}-again": -(t.quality or 0.0) for t in trials}
+    calls: list[str] = []
+
+    def train(self: TrainedQuality, genotype: Any, key: str, seed: int) -> Quality:
+        calls.append(key)
+        return Quality(value=again[key])
+
+    monkeypatch.setattr(TrainedQuality, "_train", train)
+    evaluator = TrainedQuality(config(tmp_path, QualityConfig(repeats=5)), tmp_path / "artifacts")
+    statement = evaluator.statement(trials[:30])
+    assert statement.correlation is not None
+    assert statement.correlation.spearman == pytest.approx(-1.0)
+    assert statement.correlation.pairs == 5
+    ranked = sorted(trials[:30], key=lambda t: t.quality or 0.0)
+    assert {f"{ranked[0].key}-again", f"{ranked[-1].key}-again"} < set(calls)
+    assert len(calls) == len(set(calls)) == 5
+    evaluator.statement(trials)
+    assert len(calls) == 5
+    monkeypatch.setattr(TrainedQuality, "_train", _diverges)
+    failing = TrainedQuality(config(tmp_path, QualityConfig()), tmp_path / "y" / "a")
+    assert "not measured" in str(failing.statement(trials))
+    untested = TrainedQuality(config(tmp_path, QualityConfig(repeats=0)), tmp_path / "x" / "a")
+    assert "not measured" in str(untested.statement(trials))
+
+
+def _diverges(*_: object) -> Quality:
+    raise EdgeZooError("The loss became nan")
 
 
 def test_trained_quality_travels_to_workers(tmp_path: Path) -> None:
