@@ -86,7 +86,9 @@ def _decode(kind: Any, data: Any, path: str) -> Any:
     if origin is Literal:
         allowed = typing.get_args(kind)
         if not isinstance(data, str | int) or isinstance(data, bool) or data not in allowed:
-            raise SpecError(path, f"must be one of {', '.join(map(repr, allowed))}. Received: {data!r}")
+            raise SpecError(
+                path, f"must be one of {', '.join(map(repr, allowed))}. Received: {data!r}"
+            )
         return data
     if origin is tuple:
         return _decode_tuple(typing.get_args(kind), data, path)
@@ -102,9 +104,13 @@ def _decode_object(cls: type, data: Any, path: str) -> Any:
     hints = _field_types(cls)
     for key in values:
         if key not in hints:
-            raise SpecError(_join(path, key), f"unknown field; {cls.__name__} has {', '.join(hints)}")
+            raise SpecError(
+                _join(path, key), f"unknown field; {cls.__name__} has {', '.join(hints)}"
+            )
     for field in dataclasses.fields(cls):
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        required = (
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        )
         if field.name not in values and required:
             raise SpecError(_join(path, field.name), "is missing")
     decoded = {key: _decode(hints[key], item, _join(path, key)) for key, item in values.items()}
@@ -124,7 +130,9 @@ def _decode_union(members: tuple[Any, ...], data: Any, path: str) -> Any:
     if tagged:
         tag = data.get(TAG) if isinstance(data, dict) else None
         if tag not in tagged:
-            raise SpecError(_join(path, TAG), f"must be one of {', '.join(tagged)}. Received: {tag!r}")
+            raise SpecError(
+                _join(path, TAG), f"must be one of {', '.join(tagged)}. Received: {tag!r}"
+            )
         return _decode_object(tagged[str(tag)], data, path)
     for choice in choices:
         try:

@@ -52,7 +52,9 @@ class Builder(ABC, Generic[H, R]):
     def finish(self, outputs: H | Mapping[str, H], *, name: str) -> R:
         """Closes the model."""
 
-    def conv(self, x: H, filters: int, kernel: int, *, name: str, stride: int = 1, bias: bool = False) -> H:
+    def conv(
+        self, x: H, filters: int, kernel: int, *, name: str, stride: int = 1, bias: bool = False
+    ) -> H:
         """Square SAME convolution."""
         return self.emit(_conv(filters, kernel, stride, bias), (x,), name=name)[0]
 
@@ -166,7 +168,9 @@ class GraphBuilder(Builder[int, Graph]):
         if len(shapes) == 1:
             tensors.append(Tensor(name, shapes[0], dtype))
         else:
-            tensors.extend(Tensor(f"{name}:{part}", shape, dtype) for part, shape in enumerate(shapes))
+            tensors.extend(
+                Tensor(f"{name}:{part}", shape, dtype) for part, shape in enumerate(shapes)
+            )
         outputs = tuple(range(first, len(tensors)))
         self._ops.append(Op(name, op, sources, outputs))
         return outputs

@@ -66,7 +66,9 @@ def from_json(text: str | bytes) -> Graph:
 def _read_op(index: int, op: _OpFile) -> Op:
     path = f"ops[{index}]"
     if op.kind not in OP_TYPES:
-        raise SpecError(f"{path}.kind", f"is unknown; known: {', '.join(OP_TYPES)}. Received: {op.kind!r}")
+        raise SpecError(
+            f"{path}.kind", f"is unknown; known: {', '.join(OP_TYPES)}. Received: {op.kind!r}"
+        )
     if not isinstance(op.attributes, dict):
         raise SpecError(f"{path}.attributes", f"must be an object. Received: {op.attributes!r}")
     try:

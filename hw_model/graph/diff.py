@@ -32,9 +32,7 @@ def diff_graphs(a: Graph, b: Graph, *, attributes: bool = True) -> list[str]:
 
 def _line(graph: Graph, op: Op, attributes: bool) -> str:
     def shown(indices: tuple[int, ...]) -> str:
-        return ", ".join(
-            f"{graph.tensors[i].dtype}{list(graph.tensors[i].shape)}" for i in indices
-        )
+        return ", ".join(f"{graph.tensors[i].dtype}{list(graph.tensors[i].shape)}" for i in indices)
 
     label = repr(op.type) if attributes else op.kind
     return f"{label} {shown(op.inputs)} -> {shown(op.outputs)}"

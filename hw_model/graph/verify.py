@@ -29,7 +29,9 @@ def _check_tensors(graph: Graph) -> None:
         if tensor.dtype not in DTYPE_BYTES:
             raise SpecError(f"tensors[{index}].dtype", f"is unknown. Received: {tensor.dtype!r}")
         if any(size < 1 for size in tensor.shape):
-            raise SpecError(f"tensors[{index}].shape", f"must be positive. Received: {tensor.shape}")
+            raise SpecError(
+                f"tensors[{index}].shape", f"must be positive. Received: {tensor.shape}"
+            )
     for end, indices in (("inputs", graph.inputs), ("outputs", graph.outputs)):
         if not indices:
             raise SpecError(end, "must name at least one tensor")

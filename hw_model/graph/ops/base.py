@@ -52,7 +52,9 @@ def require_rank(inputs: tuple[Shape, ...], rank: int) -> Shape:
 def require_positive(path: str, *values: int) -> None:
     """Refuses zero and negative attribute values."""
     if min(values) < 1:
-        raise SpecError(path, f"must be positive. Received: {values if len(values) > 1 else values[0]}")
+        raise SpecError(
+            path, f"must be positive. Received: {values if len(values) > 1 else values[0]}"
+        )
 
 
 def out_size(size: int, kernel: int, stride: int, dilation: int, padding: Padding) -> int:
@@ -61,11 +63,15 @@ def out_size(size: int, kernel: int, stride: int, dilation: int, padding: Paddin
         return -(-size // stride)
     reach = (kernel - 1) * dilation + 1
     if size < reach:
-        raise SpecError("kernel", f"window of {reach} does not fit an input of {size}; use padding 'same'")
+        raise SpecError(
+            "kernel", f"window of {reach} does not fit an input of {size}; use padding 'same'"
+        )
     return (size - reach) // stride + 1
 
 
-def window_shape(shape: Shape, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding) -> Pair:
+def window_shape(
+    shape: Shape, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding
+) -> Pair:
     """Output (H, W) of a sliding window over (N, H, W, C)."""
     require_positive("kernel", *kernel)
     require_positive("stride", *stride)

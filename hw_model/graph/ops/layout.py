@@ -1,4 +1,4 @@
-"""Operations that move, cut, join or pool data: concat, slice, split, pad, pools, resize, reshape, transpose, argmax."""
+"""Operations that move, cut, join or pool data: concat, slice, split, pad, pool, resize, reshape, transpose, argmax."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -45,10 +45,14 @@ class Slice(OpType):
         shape = inputs[0]
         steps = self.strides or (1,) * len(shape)
         if not len(self.begin) == len(self.sizes) == len(steps) == len(shape):
-            raise SpecError("begin", f"needs {len(shape)} entries. Received: {self.begin}, {self.sizes}")
+            raise SpecError(
+                "begin", f"needs {len(shape)} entries. Received: {self.begin}, {self.sizes}"
+            )
         for start, size, step, extent in zip(self.begin, self.sizes, steps, shape, strict=True):
             if start < 0 or size < 1 or step < 1 or start + (size - 1) * step >= extent:
-                raise SpecError("sizes", f"leaves the input {shape}. Received: {self.begin}, {self.sizes}")
+                raise SpecError(
+                    "sizes", f"leaves the input {shape}. Received: {self.begin}, {self.sizes}"
+                )
         return (self.sizes,)
 
 
@@ -77,7 +81,9 @@ class Pad(OpType):
 
     def infer(self, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
         if len(self.padding) != len(inputs[0]) or any(min(pair) < 0 for pair in self.padding):
-            raise SpecError("padding", f"needs {len(inputs[0])} pairs >= 0. Received: {self.padding}")
+            raise SpecError(
+                "padding", f"needs {len(inputs[0])} pairs >= 0. Received: {self.padding}"
+            )
         return (tuple(n + sum(pair) for n, pair in zip(inputs[0], self.padding, strict=True)),)
 
 
@@ -128,7 +134,9 @@ class Reshape(OpType):
 
     def infer(self, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
         if elements(self.shape) != elements(inputs[0]):
-            raise SpecError("shape", f"must hold the elements of {inputs[0]}. Received: {self.shape}")
+            raise SpecError(
+                "shape", f"must hold the elements of {inputs[0]}. Received: {self.shape}"
+            )
         return (self.shape,)
 
 
@@ -140,7 +148,9 @@ class Transpose(OpType):
 
     def infer(self, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
         if sorted(self.permutation) != list(range(len(inputs[0]))):
-            raise SpecError("permutation", f"must order {len(inputs[0])} axes. Received: {self.permutation}")
+            raise SpecError(
+                "permutation", f"must order {len(inputs[0])} axes. Received: {self.permutation}"
+            )
         return (tuple(inputs[0][axis] for axis in self.permutation),)
 
 
