@@ -71,6 +71,7 @@ class Driver:
                 self._stored.setdefault(trial.generation, {})[trial.key] = trial
         self._generation = phase.first_generation
         self._told_keys: list[str] = []
+        self._best: float | None = None
         self._digest = hashlib.sha256()
         self._paid: dict[str, IntArray] = {}
         self.gate = Gate(parts.problem, parts.book, phase.budget, phase.reward, self._paid)
@@ -164,11 +165,21 @@ class Driver:
         trials = list(stored.values()) + self._pay(missing, positions, bar)
         self._tell(sorted(trials, key=_position))
         self._generation += 1
+        self._show(bar)
         if missing:
             parts.after_generation()
         if time.monotonic() - self._last_saved > _SAVE_SAMPLER_EVERY_S:
             self._save_sampler()
         return len(candidates)
+
+    def _show(self, bar: Any) -> None:
+        count = self.gate.count
+        best = "-" if self._best is None else f"{self._best:.4g}"
+        bar.set_postfix_str(
+            f"best {best}; of {count.asked} proposals {count.over_budget} over budget, "
+            f"{count.duplicates} known, {count.illegal} illegal",
+            refresh=False,
+        )
 
     def _pay(self, candidates: list[Candidate], positions: dict[str, int], bar: Any) -> list[Trial]:
         """Quality of each candidate; stored as it comes, also when this is interrupted."""
@@ -238,6 +249,8 @@ class Driver:
             self._digest.update(trial.key.encode())
             if trial.cost.values[self._column] <= self._phase.budget.limit:
                 self.gate.affordable_paid.append(genotype)
+                if trial.quality is not None:
+                    self._best = max(trial.quality, self._best or trial.quality)
 
     def _keys_of(self, parents: IntArray) -> tuple[str, ...]:
         return tuple(self._told_keys[index] for index in parents.tolist() if index >= 0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -106,7 +107,7 @@ class Gate:
         while len(fill.found) < fill.wanted and fill.asked < self._patience(fill, needed):
             before = len(fill.found)
             genotypes = sampler.ask(ask)
-            self._sift(fill, genotypes, [parent_keys(row) for row in sampler.parents])
+            self._sift(fill, genotypes, partial(_parents, parent_keys, sampler.parents))
             hopeless = not fill.found and not self.affordable_paid
             if hopeless and fill.asked >= ASKS_BEFORE_DESCENT:
                 return
@@ -120,7 +121,12 @@ class Gate:
         """How many proposals to make: many for the candidates needed, few more for a wider choice."""
         return (ASKS_PER_CANDIDATE if len(fill.found) < needed else ASKS_PER_SPARE) * fill.wanted
 
-    def _sift(self, fill: _Fill, genotypes: IntArray, parents: list[tuple[str, ...]]) -> FloatArray:
+    def _sift(
+        self,
+        fill: _Fill,
+        genotypes: IntArray,
+        parents_of: Callable[[int], tuple[str, ...]] | None = None,
+    ) -> FloatArray:
         """Takes the good ones of some proposals; returns what each spends (infinite if illegal)."""
         keys = self._problem.keys(genotypes)
         rows = [tuple(row) for row in genotypes.tolist()]
@@ -145,7 +151,10 @@ class Gate:
                 self.count.over_budget += 1
             elif len(fill.found) < fill.wanted:
                 fill.found[key] = Candidate(
-                    genotype=row, key=key, cost=cost, parents=parents[index]
+                    genotype=row,
+                    key=key,
+                    cost=cost,
+                    parents=parents_of(index) if parents_of else (),
                 )
         return spent
 
@@ -166,7 +175,7 @@ class Gate:
                     continue
                 neighbours = np.repeat(current[None, :], len(values), axis=0)
                 neighbours[:, gene] = values
-                neighbours_spend = self._sift(fill, neighbours, [()] * len(values))
+                neighbours_spend = self._sift(fill, neighbours)
                 best = int(neighbours_spend.argmin())
                 if neighbours_spend[best] < spent:
                     spent, current, improved = float(neighbours_spend[best]), neighbours[best], True
@@ -185,7 +194,7 @@ class Gate:
             # From one changed gene to several as the near ones run out.
             extra_genes = 4.0 * (fill.asked - start) / limit
             children = mutate(rng, parents, self._problem.cardinalities, extra_genes)
-            self._sift(fill, children, [()] * len(children))
+            self._sift(fill, children)
 
     def _unreachable(self, fill: _Fill) -> UsageError:
         if fill.cheapest is None:
@@ -195,6 +204,12 @@ class Gate:
             f"No architecture of this space was found within {self._budget}; the cheapest of "
             f"{fill.asked} takes {nearest}. Raise the budget to at least that."
         )
+
+
+def _parents(
+    keys_of: Callable[[IntArray], tuple[str, ...]], parents: IntArray, row: int
+) -> tuple[str, ...]:
+    return keys_of(parents[row])
 
 
 def budget_first(costs: FloatArray, column: int) -> FloatArray:
