@@ -40,7 +40,7 @@ test-slow: $(STAMP)  ## the tests that train, convert or install
 test-backends: $(STAMP)  ## the backend-neutral tests on JAX and torch, where installed
 	@for backend in jax torch; do \
 		if $(BIN)/python -c "import $$backend" 2>/dev/null; then \
-			echo "backend $$backend"; KERAS_BACKEND=$$backend $(PYTEST) -m backends || exit 1; \
+			echo "backend $$backend"; KERAS_BACKEND=$$backend $(PYTEST) -m "backends and not slow" || exit 1; \
 		else echo "backend $$backend: not installed, skipped"; fi; \
 	done
 
