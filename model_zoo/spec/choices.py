@@ -44,6 +44,8 @@ class Space(Generic[S]):
             found[key] = Choice(key, leaf.values)
         self.choices: tuple[Choice, ...] = tuple(found.values())
         self._position = {choice.path: index for index, choice in enumerate(self.choices)}
+        # The template lives as long as the space, so the identity of its parts is theirs alone.
+        self._open = {id(part) for part in _parts(template) if is_open(part)}
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
@@ -74,7 +76,7 @@ class Space(Generic[S]):
             choice.path: choice.values[int(index)]
             for choice, index in zip(self.choices, genotype, strict=True)
         }
-        return cast(S, _bind(self.template, "", values))
+        return cast(S, self._bind(self.template, "", values))
 
     def encode(self, point: Mapping[str, Any]) -> tuple[int, ...]:
         """The genotype of a mapping of choice path to value."""
@@ -91,6 +93,31 @@ class Space(Generic[S]):
             indices.append(choice.values.index(point[choice.path]))
         return tuple(indices)
 
+    def _bind(self, value: Any, path: str, values: Mapping[str, Any]) -> Any:
+        """The value with its choices made; None for a node that settles to nothing."""
+        if isinstance(value, OneOf):
+            return values[value.name or path]
+        if id(value) not in self._open:
+            return value
+        if isinstance(value, tuple):
+            bound = (
+                self._bind(item, f"{path}[{index}]", values) for index, item in enumerate(value)
+            )
+            return tuple(item for item in bound if item is not None)
+        prefix = f"{path}." if path else ""
+        settled = type(value).settle(
+            {
+                name: self._bind(getattr(value, name), prefix + name, values)
+                for name in field_names(type(value))
+            }
+        )
+        if settled is None:
+            return None
+        try:
+            return type(value)(**settled)
+        except SpecError as error:
+            raise (error.under(path) if path else error) from None
+
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, OneOf]]:
     if isinstance(value, OneOf):
@@ -103,26 +130,12 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, OneOf]]:
             yield from _leaves(item, f"{path}[{index}]")
 
 
-def _bind(value: Any, path: str, values: Mapping[str, Any]) -> Any:
-    """The value with its choices made; None for a node that settles to nothing."""
-    if isinstance(value, OneOf):
-        return values[value.name or path]
-    if isinstance(value, tuple):
-        if not is_open(value):
-            return value
-        bound = (_bind(item, f"{path}[{index}]", values) for index, item in enumerate(value))
-        return tuple(item for item in bound if item is not None)
-    if isinstance(value, Node) and is_open(value):
-        prefix = f"{path}." if path else ""
-        fields = {
-            name: _bind(getattr(value, name), prefix + name, values)
-            for name in field_names(type(value))
-        }
-        settled = type(value).settle(fields)
-        if settled is None:
-            return None
-        try:
-            return type(value)(**settled)
-        except SpecError as error:
-            raise (error.under(path) if path else error) from None
-    return value
+def _parts(value: Any) -> Iterator[Any]:
+    """A value and everything inside it."""
+    yield value
+    if isinstance(value, Node):
+        for name in field_names(type(value)):
+            yield from _parts(getattr(value, name))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _parts(item)

@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe", metavar="R", help="name or .toml file (with --weights: finetune_small)"
     )
     parser.add_argument(
-        "--weights", metavar="PRESET", help="start from this preset and replace its classifier"
+        "--weights",
+        metavar="PRESET",
+        help="start from this preset, with a fresh classifier unless the classes are the same",
     )
     parser.add_argument("--out", metavar="DIR", help="weights folder to write (default: runs/NAME)")
     parser.add_argument("--name", help="name of the preset that is written (default: MODEL_DATA)")

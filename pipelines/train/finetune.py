@@ -1,4 +1,4 @@
-"""Fits a pretrained classifier to another task: new head, then stages from frozen to free."""
+"""Fits a pretrained classifier to another task, or trains it further on its own; stages from frozen to free."""
 
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ def finetune(
 ) -> tuple[Any, TrainResult]:
     """A model for `dataset` that starts from `model`'s body, and what it reached; `model` is unchanged.
 
-    A zoo model gets a fresh classifier, whatever classes it had. A plain Keras model is trained in
-    place and must have the right number of classes already.
+    A zoo model gets a fresh classifier, unless its classes are the data set's own: then it goes on with the
+    one it has. A plain Keras model is trained in place and must have the right number of classes already.
 
     Raises:
         UsageError: as `train`.
@@ -35,7 +35,10 @@ def finetune(
 
     keras.utils.set_random_seed(seed)
     if hasattr(model, "with_head"):
-        model = model.with_head(dataset.num_classes, class_names=dataset.class_names)
+        source = model
+        model = source.with_head(dataset.num_classes, class_names=dataset.class_names)
+        if source.class_names == dataset.class_names:
+            model.set_weights(source.get_weights())
     elif model.output_shape[-1] != dataset.num_classes:
         raise UsageError(
             f"The model has {model.output_shape[-1]} outputs and data set {dataset.name!r} "

@@ -187,19 +187,23 @@ def test_stages_resume_between_and_inside(
 
 
 @pytest.mark.slow
-def test_a_zoo_model_gets_a_new_head_and_keeps_its_body(tmp_path: Path) -> None:
+@pytest.mark.parametrize("same_classes", [False, True])
+def test_a_zoo_model_keeps_its_body_and_its_head_only_for_the_same_classes(
+    tmp_path: Path, same_classes: bool
+) -> None:
     from model_zoo.create import create_spec
     from model_zoo.nn.model import ZooModel
 
     spec = create_spec(
         "mobilenet_edgetpu_v2_tiny",
-        num_classes=7,
+        num_classes=10 if same_classes else 7,
         input_shape=(16, 16, 1),
         width=0.25,
         strides="fit",
     )
-    source = ZooModel(spec)
     whole = load_dataset("digits")
+    source = ZooModel(spec, class_names=whole.class_names if same_classes else ())
+    source.get_layer("logits").bias.assign(np.full(source.output_shape[-1], 3.0))
     from pipelines.data import subset
 
     data = ImageDataset(
@@ -210,10 +214,13 @@ def test_a_zoo_model_gets_a_new_head_and_keeps_its_body(tmp_path: Path) -> None:
     stage = {"name": "head", "trainable": "head", "epochs": 1}
     from pipelines.train.recipe import parse_recipe
 
-    recipe = parse_recipe({"batch_size": 32, "stages": [stage]})
+    optimizer = {"learning_rate": 1e-3}
+    recipe = parse_recipe({"batch_size": 32, "stages": [stage], "optimizer": optimizer})
     model, result = finetune(source, data, recipe, run_dir=tmp_path, verbose=0)
     assert model.output_shape == (None, 10)
-    assert source.output_shape == (None, 7)
+    assert source.get_layer("logits").bias.numpy().tolist() == [3.0] * source.output_shape[-1]
+    bias = np.asarray(model.get_layer("logits").bias)
+    assert bool(bias.mean() > 2) == same_classes
     assert model.class_names == whole.class_names
     assert model.weights_origin != "random"
     np.testing.assert_array_equal(model.get_weights()[0], source.get_weights()[0])
