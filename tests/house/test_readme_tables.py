@@ -11,7 +11,7 @@ from hw_model.errors import DataError
 
 TABLES = {
     "parity", "cost", "cost_agreement", "accuracy", "search",
-    "cost_speed", "export_speed", "search_overhead", "startup",
+    "cost_speed", "export_speed", "training_speed", "search_overhead", "startup",
 }  # fmt: skip
 
 
