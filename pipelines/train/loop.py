@@ -19,6 +19,7 @@ from pipelines.data.dataset import ImageDataset, subset
 from pipelines.train import batch_norm, checkpoint
 from pipelines.train.evaluate import evaluate, input_shape_of, is_probabilities, preprocessing_of
 from pipelines.train.freeze import apply_stage
+from pipelines.train.logits import linear_output
 from pipelines.train.optimizer import exclude_from_decay, keras_schedule, make_optimizer
 from pipelines.train.recipe import Recipe, Stage, load_recipe, recipe_id
 
@@ -107,19 +108,24 @@ def train(
         seed=seed,
         verbose=verbose,
     )
-    from_logits = _check_fit(run)
-    start = _find_start(run, resume=resume)
-    _seed_model(model, seed)
-    with l2_regularised(model, recipe.optimizer.l2):
-        first_epoch = 0
-        for stage in recipe.plan:
-            last_epoch = first_epoch + stage.epochs
-            # A run stopped between two stages still has to leave the first: its averages become the
-            # next stage's starting weights.
-            if start is None or start <= last_epoch:
-                _run_stage(run, stage, first_epoch, start, from_logits)
-            first_epoch = last_epoch
+    with linear_output(model):
+        from_logits = _check_fit(run)
+        start = _find_start(run, resume=resume)
+        _seed_model(model, seed)
+        with l2_regularised(model, recipe.optimizer.l2):
+            _run_stages(run, start, from_logits)
     return _finish(run)
+
+
+def _run_stages(run: _Run, start: int | None, from_logits: bool) -> None:
+    first_epoch = 0
+    for stage in run.recipe.plan:
+        last_epoch = first_epoch + stage.epochs
+        # A run stopped between two stages still has to leave the first: its averages become the
+        # next stage's starting weights.
+        if start is None or start <= last_epoch:
+            _run_stage(run, stage, first_epoch, start, from_logits)
+        first_epoch = last_epoch
 
 
 def _check_fit(run: _Run) -> bool:
