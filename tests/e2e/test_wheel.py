@@ -99,7 +99,19 @@ def test_lists_models_from_another_directory(python: Path, tmp_path: Path) -> No
 def test_costs_a_model_from_another_directory(python: Path, tmp_path: Path) -> None:
     script = (
         "import hw_model, model_zoo\n"
-        "graph = model_zoo.graph_of('mobilenet_edgetpu_v2_s')\n"
-        "print(hw_model.estimate(graph, target='pixel6').latency_ms)"
+        "spec = model_zoo.create_spec('mobilenet_edgetpu_v2_s')\n"
+        "print(hw_model.estimate(spec, target='pixel6').latency_ms)"
     )
     assert 0.5 < float(run(python, "-c", script, folder=tmp_path)) < 2
+
+
+def test_loads_a_shipped_preset_from_another_directory(python: Path, tmp_path: Path) -> None:
+    script = (
+        "from model_zoo import presets\n"
+        "preset = presets.get(presets.names()[0])\n"
+        "presets.checked_file(presets.weights_dir(), preset.weights)\n"
+        "print(presets.weights_dir(), presets.spec_of(preset.name).spec_id == preset.spec_id)"
+    )
+    folder, same = run(python, "-c", script, folder=tmp_path).split()
+    assert Path(folder).is_relative_to(python.parent.parent)
+    assert same == "True"

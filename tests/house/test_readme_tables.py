@@ -66,3 +66,12 @@ def test_cells_are_formatted_by_their_column(readme_tables: ModuleType) -> None:
         "",
         "Once. From `run` on this.",
     ]
+
+
+def test_the_accuracy_table_is_what_the_manifest_says(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(root / "benchmarks"))
+    accuracy, record = (importlib.import_module(name) for name in ("accuracy", "record"))
+    expected = [accuracy.row_of(accuracy.presets.get(name)) for name in accuracy.presets.names()]
+    assert record.load("accuracy")["rows"] == expected
