@@ -66,7 +66,7 @@ def test_the_int8_file_is_all_integer_and_the_predicted_graph(name: str) -> None
     record = presets.get(name).tflite
     assert record is not None
     path = presets.weights_dir() / record.path
-    assert float_operators(path.read_bytes()) == []
+    assert float_operators(path.read_bytes()) == ()
     assert read_tflite(path).param_count > 0
     assert compare_with_file(to_inference(presets.spec_of(name).graph()), path) == ()
 
