@@ -59,17 +59,18 @@ def _metric_row(metric: Metric) -> str:
 
 
 def _training(preset: Preset) -> list[str]:
-    run = preset.training
-    if run is None:
+    if preset.training is None:
         return ["Weights that no run of ours trained."]
-    tools = ", ".join(f"{name} {version}" for name, version in run.tools)
-    return [
-        "## Trained by",
-        "",
-        "```bash",
-        run.command,
-        "```",
-        "",
-        f"Recipe `{run.recipe}` ({run.recipe_id}), seed {run.seed}, {run.epochs} epochs on {run.dataset}, "
-        f"{run.wall_time_s / 60:.0f} minutes on {run.hardware}. {tools}.",
-    ]
+    lines = ["## Trained by"]
+    for run in (*preset.earlier, preset.training):
+        tools = ", ".join(f"{name} {version}" for name, version in run.tools)
+        lines += [
+            "",
+            "```bash",
+            run.command,
+            "```",
+            "",
+            f"Recipe `{run.recipe}` ({run.recipe_id}), seed {run.seed}, {run.epochs} epochs on {run.dataset}, "
+            f"{run.wall_time_s / 60:.0f} minutes on {run.hardware}. {tools}.",
+        ]
+    return lines

@@ -81,6 +81,8 @@ class Preset(Node):
     licence: str
     data_licence: str
     training: Training | None = None
+    #: Runs before that one, each starting from the weights of the one before it.
+    earlier: tuple[Training, ...] = ()
     metrics: tuple[Metric, ...] = ()
     tflite: FileRecord | None = None
     certificate: FileRecord | None = None

@@ -6,6 +6,7 @@ python -m pipelines.publish RUN --name mobilenet_edgetpu_v2_tiny_fashion_mnist -
 import argparse
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,9 +22,12 @@ TFLITE_FILE = "model_int8.tflite"
 CARD_FILE = "README.md"
 
 
-def publish(run: Path, name: str, data: str, *, folder: Path | None = None) -> presets.Preset:
+def publish(
+    run: Path, name: str, data: str, *, after: Sequence[Path] = (), folder: Path | None = None
+) -> presets.Preset:
     """Copies the one preset of weights folder `run` to `folder` under `name`, with an int8 file beside it.
 
+    `after` names the weights folders of the runs whose weights this one started from, the first one first.
     Accuracy of both files is measured on the whole test split of `data` and, where a part of it is embedded
     in the package, on that part.
     """
@@ -55,6 +59,7 @@ def publish(run: Path, name: str, data: str, *, folder: Path | None = None) -> p
         tflite=presets.record(root, f"{name}/{TFLITE_FILE}"),
         certificate=presets.record(root, f"{name}/{certificate_path(exported).name}"),
         metrics=tuple(measured),
+        earlier=tuple(t for earlier in after if (t := presets.get(earlier).training) is not None),
     )
     write_text(place / CARD_FILE, card(published))
     presets.put(root, published)
@@ -95,7 +100,7 @@ def main() -> int:
     )
     args = parser.parse_args()
     try:
-        preset = publish(args.run, args.name, args.data, folder=args.folder)
+        preset = publish(args.run, args.name, args.data, after=args.after, folder=args.folder)
     except EdgeZooError as error:
         print(f"publish: error: {error}", file=sys.stderr)
         return error.exit_code
