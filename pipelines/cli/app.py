@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Protocol
 
 from hw_model.errors import EdgeZooError, EnvironmentFault, UnknownNameError, UsageError
 from pipelines.cli.answer import Answer
+from pipelines.cli.frameworks import be_quiet
 
 #: Verb -> what `edgezoo --help` says of it. The verb's module is imported when it is called.
 VERBS: dict[str, str] = {
@@ -120,19 +121,12 @@ def _version(words: Sequence[str]) -> str:
 
 def _answer(verb: Verb, args: argparse.Namespace) -> int:
     """Runs the verb; its answer is the only thing on standard output, whatever libraries print."""
-    _quiet_frameworks()
+    be_quiet()
     wants_json = getattr(args, "json", False)
     with contextlib.redirect_stdout(sys.stderr):
         answer = verb.run(args)
     print(answer.as_json() if wants_json else answer.text, flush=True)
     return answer.code
-
-
-def _quiet_frameworks() -> None:
-    """Read by TensorFlow when it is imported; what a user set stays."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("GLOG_minloglevel", "2")
-    os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "2")
 
 
 def _complain(message: str, code: int) -> int:

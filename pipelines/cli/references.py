@@ -103,15 +103,20 @@ def load(reference: str) -> Any:
     from pipelines.cli.frameworks import load_keras
 
     path = Path(reference)
-    load_keras()
     if reference in presets.names() or path.is_dir():
+        presets.get(reference)  # named as missing or damaged before seconds go into importing Keras
+        load_keras()
         return presets.load_model(reference)
     if path.suffix == ".keras":
-        return _load_keras(require_file(reference))
+        require_file(reference)
+        load_keras()
+        return _load_keras(path)
     if reference in registry.entries() or path.suffix == ".json":
         from model_zoo import create_model
 
-        return create_model(_spec_of(reference))
+        spec = _spec_of(reference)
+        load_keras()
+        return create_model(spec)
     raise _unknown(reference)
 
 

@@ -82,7 +82,11 @@ def _differences(certificate: "Certificate") -> Html | None:
 
 def _worst(certificate: "Certificate") -> Html:
     rows = [
-        (el("code", tensor.name), tensor.operator, f"{tensor.sqnr_db:.1f} dB")
+        (
+            el("code", _short(tensor.name), title=tensor.name),
+            tensor.operator,
+            f"{tensor.sqnr_db:.1f} dB",
+        )
         for tensor in certificate.sqnr.worst
     ]
     kinds = ", ".join(f"{count} {name}" for name, count in certificate.operators.items())
@@ -92,3 +96,13 @@ def _worst(certificate: "Certificate") -> Html:
             note(f"In all: {kinds}."),
         )
     )
+
+
+def _short(name: str) -> str:
+    """A converter's name without the model's own and without what it was fused with.
+
+    >>> _short("net_1/stem_bn_1/batchnorm/add_1;net_1/stem_conv2d_1/convolution")
+    'stem_bn_1/batchnorm/add_1'
+    """
+    first = name.partition(";")[0]
+    return first.partition("/")[2] or first

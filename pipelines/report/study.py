@@ -79,7 +79,9 @@ def pareto_section(study: Study, *, title: str = "Pareto front") -> Section:
         ("budget", "budget"),
     ]
     if rejected:
-        entries.append(("rug", f"{len(rejected):,} rejected on cost alone, never trained"))
+        entries.append(
+            ("rug", f"{len(rejected):,} over {study.budget} by cost alone, never paid for")
+        )
     return Section(
         title=title,
         body=join((legend(entries), draw(chart), _front_table(study, on_front, winner))),
@@ -98,11 +100,9 @@ def quality_label(study: Study) -> str:
 
 
 def rejected_costs(study: Study, quantity: str) -> list[float]:
-    """Costs of candidates that never became trials because they missed a budget."""
+    """Costs of candidates over the study's budget that never became trials."""
     column = study.quantities.index(quantity)
-    limit = max(
-        phase.budget.limit for phase in study.manifest.phases if phase.budget.quantity == quantity
-    )
+    limit = study.budget.limit
     found = []
     try:
         lines = study.folder.costs_path.read_text(encoding="utf-8").splitlines()
@@ -248,10 +248,10 @@ def _trust(study: Study) -> Section:
     for name, proxy in PROXIES.items() if trained else ():
         found = _proxy_correlation(proxy, trained)
         if found is not None:
-            rows.append(_rank_row(f"proxy {name}, predicted against measured here", found))
+            rows.append(_rank_row(f"proxy {name}", found))
     fitted = _predictor_correlation(study, trained)
     if fitted is not None:
-        rows.append(_rank_row(f"ridge predictor fitted on {len(trained)} of these trials", fitted))
+        rows.append(_rank_row(f"ridge predictor on {len(trained)} of these trials", fitted))
     lead = (
         "1 means that two orders agree, 0 that they have nothing to do with each other."
         if rows
@@ -296,7 +296,7 @@ def _rank_row(name: str, known: dict[str, Any]) -> tuple[object, ...]:
         f"{known['spearman']:.2f}",
         f"{known['kendall']:.2f}",
         known["pairs"],
-        known["against"],
+        el("span", known["against"], class_="note"),
     )
 
 
