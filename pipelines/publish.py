@@ -96,6 +96,14 @@ def main() -> int:
     parser.add_argument("--name", required=True, help="name the preset gets")
     parser.add_argument("--data", required=True, help="data set it was trained on")
     parser.add_argument(
+        "--after",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="RUN",
+        help="runs whose weights it started from, the first one first",
+    )
+    parser.add_argument(
         "--folder", type=Path, help="weights folder to write (default: the one that ships)"
     )
     args = parser.parse_args()

@@ -102,9 +102,6 @@ def test_accuracy_on_the_embedded_images_is_as_recorded(name: str) -> None:
         )
 
 
-@pytest.mark.xfail(
-    reason="trained on clipped probabilities, its logits outgrew int8; to be trained again on logits"
-)
 @pytest.mark.parametrize("name", NAMES)
 def test_quantization_costs_at_most_half_a_point(name: str) -> None:
     whole = [metric for metric in presets.get(name).metrics if metric.images > 2000]
@@ -112,7 +109,6 @@ def test_quantization_costs_at_most_half_a_point(name: str) -> None:
     assert by_form["float"] - by_form["int8"] <= 0.005
 
 
-@pytest.mark.xfail(reason="92.96 %: to be trained again on logits")
 def test_the_published_floor_is_reached() -> None:
     preset = presets.get("mobilenet_edgetpu_v2_tiny_fashion_mnist")
     assert (preset.metric("top1") or 0) >= 0.93
