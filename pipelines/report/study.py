@@ -185,7 +185,9 @@ def _per_budget(study: Study) -> Section:
     body = join(
         (
             note(
-                "From the trials there are; `edgezoo search rebudget` searches on for one of these."
+                "From the trials there are; ",
+                el("code", f"edgezoo search rebudget {study.folder.path} --budget B"),
+                " searches on under another.",
             ),
             table(("budget", "best quality", words, "architecture"), rows, numeric=(0, 1, 2)),
         )
