@@ -261,6 +261,10 @@ def test_as_a_process_a_mistake_is_one_line(place: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def _hear_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_in_a_training_says_how_to_resume_and_resuming_finishes(place: Path) -> None:
     words = ("train", "small.json", "--data", "digits", "--recipe", "quick.toml", "--out", "cut")
     process = subprocess.Popen(
@@ -268,6 +272,8 @@ def test_ctrl_c_in_a_training_says_how_to_resume_and_resuming_finishes(place: Pa
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        # A shell that runs this test in the background has told its children to ignore Ctrl-C.
+        preexec_fn=_hear_ctrl_c,
     )
     checkpoint = place / "cut" / "run" / "checkpoint.npz"
     give_up = time.monotonic() + 240
