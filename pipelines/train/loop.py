@@ -148,22 +148,22 @@ def _check_fit(run: _Run) -> bool:
     return not is_probabilities(scores)
 
 
-def _batches(run: _Run, *, training: bool, batch_size: int) -> Batches:
+def _batches(run: _Run, *, training: bool, batch_size: int, stage: Stage | None = None) -> Batches:
     return Batches(
         run.dataset.train,
         batch_size=batch_size,
         num_classes=run.dataset.num_classes,
         preprocessing=run.preprocessing,
         input_shape=input_shape_of(run.model, run.dataset.train),
-        augmentation=run.recipe.augmentation,
+        augmentation=(stage and stage.augmentation) or run.recipe.augmentation,
         training=training,
         seed=run.seed,
     )
 
 
-def _first_batches(run: _Run) -> Batches:
+def _first_batches(run: _Run, stage: Stage) -> Batches:
     """Training batches that do not move with the epochs."""
-    return _batches(run, training=True, batch_size=run.recipe.batch_size)
+    return _batches(run, training=True, batch_size=run.recipe.batch_size, stage=stage)
 
 
 def _find_start(run: _Run, *, resume: bool) -> int | None:
@@ -218,7 +218,7 @@ def _run_stage(
     """Trains one stage from `start` (epochs done over the whole run) or from its beginning."""
     import keras
 
-    batches = _batches(run, training=True, batch_size=run.recipe.batch_size)
+    batches = _first_batches(run, stage)
     settings = run.recipe.optimizer
     with apply_stage(run.model, stage):
         schedule = keras_schedule(
@@ -250,7 +250,7 @@ def _run_stage(
                     as_keras(batches),
                     initial_epoch=done,
                     epochs=last_epoch,
-                    callbacks=_callbacks(run, batches),
+                    callbacks=_callbacks(run, stage, batches),
                     # `batches` shuffles by itself; Keras' own shuffle draws from a global generator
                     # that no checkpoint holds.
                     shuffle=False,
@@ -259,10 +259,10 @@ def _run_stage(
         else:
             optimizer.finalize_variable_values(run.model.trainable_variables)
         if not batch_norm.is_settled(run.model, _steps(optimizer)):
-            batch_norm.recalibrate(run.model, _first_batches(run))
+            batch_norm.recalibrate(run.model, _first_batches(run, stage))
 
 
-def _callbacks(run: _Run, batches: Batches) -> list[Any]:
+def _callbacks(run: _Run, stage: Stage, batches: Batches) -> list[Any]:
     import keras
 
     test = subset(run.dataset.test, run.recipe.eval_images or len(run.dataset.test))
@@ -282,7 +282,7 @@ def _callbacks(run: _Run, batches: Batches) -> list[Any]:
                     f"The loss became {logs['loss']} in epoch {epoch + 1}; lower "
                     "optimizer.learning_rate or set optimizer.clip_norm in the recipe."
                 )
-            with averaged_weights(self.model), settled_statistics(self.model, run):
+            with averaged_weights(self.model), settled_statistics(self.model, run, stage):
                 metrics = evaluate(self.model, test, run.preprocessing)
             logs |= {f"val_{name}": value for name, value in metrics.items()}
             row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
@@ -326,12 +326,12 @@ def averaged_weights(model: Any) -> Iterator[None]:
 
 
 @contextmanager
-def settled_statistics(model: Any, run: _Run) -> Iterator[None]:
+def settled_statistics(model: Any, run: _Run, stage: Stage) -> Iterator[None]:
     """Inside the block batch norms hold statistics fit for evaluation, early in a run too."""
     if batch_norm.is_settled(model, _steps(model.optimizer)):
         yield
     else:
-        with batch_norm.recalibrated(model, _first_batches(run)):
+        with batch_norm.recalibrated(model, _first_batches(run, stage)):
             yield
 
 

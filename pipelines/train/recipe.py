@@ -93,6 +93,8 @@ class Stage:
     """Overrides the recipe's peak."""
     train_batch_norm: bool = True
     """False keeps normalisation layers frozen, in inference mode, also where `trainable` reaches."""
+    augmentation: Augmentation | None = None
+    """Replaces the recipe's own."""
 
     def __post_init__(self) -> None:
         _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)

@@ -9,7 +9,8 @@ import pytest
 
 from hw_model.errors import UnknownNameError, UsageError
 from pipelines.data import ImageDataset, load_dataset
-from pipelines.train import Recipe, Stage, finetune, train
+from pipelines.data.augment import Augmentation
+from pipelines.train import Recipe, Stage, finetune, loop, train
 from pipelines.train.freeze import apply_stage
 
 pytestmark = pytest.mark.backends
@@ -232,3 +233,28 @@ def test_a_plain_model_must_fit_already(
 ) -> None:
     with pytest.raises(UsageError, match="replace its last layer"):
         finetune(make_model(num_classes=3), dataset, run_dir=tmp_path)
+
+
+def test_a_stage_sees_images_changed_by_its_own_augmentation(
+    tmp_path: Path,
+    dataset: ImageDataset,
+    preprocessing: Callable[..., Any],
+    make_model: Callable[..., Any],
+    make_recipe: Callable[..., Recipe],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = []
+    build = loop.Batches
+
+    def recorded(*arguments: Any, **options: Any) -> Any:
+        if options["training"]:
+            seen.append(options["augmentation"])
+        return build(*arguments, **options)
+
+    monkeypatch.setattr(loop, "Batches", recorded)
+    stages = [{"name": "rough"}, {"name": "clean", "augmentation": {"flip": True}}]
+    recipe = make_recipe(
+        stages=stages, augmentation={"shift_pixels": 2}, schedule={"kind": "constant"}
+    )
+    train(make_model(), dataset, recipe, run_dir=tmp_path, preprocessing=preprocessing, verbose=0)
+    assert list(dict.fromkeys(seen)) == [Augmentation(shift_pixels=2), Augmentation(flip=True)]
