@@ -10,6 +10,7 @@ from hw_model.errors import EdgeZooError
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
+    from hw_model.cost import EVALUATORS
     from hw_model.targets import list_targets
 
     result = argparse.ArgumentParser(
@@ -21,6 +22,12 @@ def parser() -> argparse.ArgumentParser:
         "--target",
         default="pixel6",
         help=f"{', '.join(list_targets())}, or a path to a TOML file (default: %(default)s)",
+    )
+    result.add_argument(
+        "--evaluator",
+        default="analytical",
+        metavar="NAME",
+        help=f"{', '.join(EVALUATORS)} (default: %(default)s)",
     )
     result.add_argument("--json", action="store_true", help="print the whole report as JSON")
     result.add_argument("--html", metavar="OUT.html", help="also write one self-contained page")
@@ -46,7 +53,7 @@ def _run(options: argparse.Namespace) -> str:
     from hw_model.io.html import write_html
     from hw_model.io.text import format_report
 
-    report = estimate(options.model, target=options.target)
+    report = estimate(options.model, target=options.target, evaluator=options.evaluator)
     if options.html:
         write_html(report, options.html)
     if options.json:

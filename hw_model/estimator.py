@@ -10,21 +10,27 @@ from hw_model.graph import Graph
 from hw_model.targets import Target, load_target
 
 
-def estimate(model: Any, *, target: str | os.PathLike[str] | Target = "pixel6") -> CostReport:
+def estimate(
+    model: Any,
+    *,
+    target: str | os.PathLike[str] | Target = "pixel6",
+    evaluator: str = "analytical",
+) -> CostReport:
     """Predicted latency and energy of one inference at batch size 1.
 
     `model` is a `Graph`, a path to a `.tflite` file, a spec (anything whose `graph()` returns a `Graph`) or
-    a model that carries one as `.spec`. `target` is a name, a path to a TOML file, or a `Target`.
+    a model that carries one as `.spec`. `target` is a name, a path to a TOML file, or a `Target`;
+    `evaluator` is a name of `hw_model.cost.EVALUATORS`.
 
     Raises:
-        UnknownNameError: no such target.
+        UnknownNameError: no such target or evaluator.
         SpecError: a target file or graph that breaks a rule.
         DataError: a file that cannot be read.
         UsageError: `model` is none of the above.
     """
     chosen = target if isinstance(target, Target) else load_target(target)
     source = _source(model)
-    return evaluator_for(chosen).report(graph_of(source), source=source)
+    return evaluator_for(chosen, evaluator).report(graph_of(source), source=source)
 
 
 def graph_of(model: Any) -> Graph:

@@ -5,11 +5,10 @@ block. Cost is a function of graph, target and evaluator alone.
 """
 
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from hw_model.cost.energy import event_pj, idle_mj
-from hw_model.cost.report import CostReport, ModelTerms
+from hw_model.cost.report import CostReport, ModelTerms, OpRow
 from hw_model.cost.work import Ceilings, Work, work_of
 from hw_model.graph.ops import Opaque, OpType
 from hw_model.graph.passes import Steps
@@ -42,6 +41,8 @@ Call = tuple[OpType, tuple[Shape, ...]]
 
 class Analytical:
     """Costs graphs on one target."""
+
+    evaluator_id = EVALUATOR_ID
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -102,7 +103,7 @@ class Analytical:
             graph_name=graph.name,
             target_name=target.name,
             target_id=self.target_id,
-            evaluator_id=EVALUATOR_ID,
+            evaluator_id=self.evaluator_id,
             latency_ms=latency_ms,
             active_energy_mj=active_mj,
             energy_mj=active_mj + idle_mj(target, latency_ms),
@@ -115,6 +116,12 @@ class Analytical:
             source=graph if source is None else source,
             target=target,
         )
+
+    def rows(self, graph: Graph) -> tuple[OpRow, ...]:
+        """One row for each operation the target runs; their times add up as the report's do."""
+        from hw_model.cost.rows import explain
+
+        return explain(self, graph)
 
 
 def op_cost(target: Target, work: Work) -> OpCost:
@@ -201,9 +208,3 @@ def _edge_bytes(graph: Graph, indices: tuple[int, ...]) -> int:
         tensor.size * (1 if tensor.dtype in FLOATS else DTYPE_BYTES[tensor.dtype])
         for tensor in tensors
     )
-
-
-@lru_cache(maxsize=32)
-def evaluator_for(target: Target) -> Analytical:
-    """The evaluator of a target, with what it remembers."""
-    return Analytical(target)

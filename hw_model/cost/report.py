@@ -89,9 +89,10 @@ class CostReport:
     @cached_property
     def rows(self) -> tuple[OpRow, ...]:
         """The cost of each operation in execution order; worked out when first asked for."""
-        from hw_model.cost.rows import explain
+        from hw_model.cost.evaluator import evaluator_for
 
-        return explain(self.graph, self.target)
+        name = self.evaluator_id.rpartition("-")[0]
+        return evaluator_for(self.target, name).rows(self.graph)
 
     def slowest(self, n: int = 5) -> tuple[OpRow, ...]:
         """The `n` operations that take most time."""

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hw_model.cost.analytical import OpCost, as_run, evaluator_for, is_quantized
+from hw_model.cost.analytical import Analytical, OpCost, as_run, is_quantized
 from hw_model.cost.energy import event_pj
 from hw_model.cost.reasons import why
 from hw_model.cost.report import OpRow
@@ -17,9 +17,9 @@ def executed(graph: Graph, target: Target) -> Graph:
     return graph if is_quantized(graph) else to_inference(graph, group_form=target.group_form)
 
 
-def explain(graph: Graph, target: Target) -> tuple[OpRow, ...]:
+def explain(evaluator: Analytical, graph: Graph) -> tuple[OpRow, ...]:
     """One row for each operation the target runs; their times add up as the report's do."""
-    evaluator = evaluator_for(target)
+    target = evaluator.target
     run = executed(graph, target)
     kinds = [as_run(run, op) for op in run.ops]
     each = evaluator.spent(zip(kinds, (run.input_shapes(op) for op in run.ops), strict=True))

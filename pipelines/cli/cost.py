@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hw_model.errors import UsageError
 from pipelines.cli.answer import Answer
-from pipelines.cli.options import add_json, add_model, add_size, add_target
+from pipelines.cli.options import add_evaluator, add_json, add_model, add_size, add_target
 from pipelines.cli.references import graph_of, is_tflite, parse_size
 
 
@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `cost`."""
     add_model(parser, also=", or .tflite file")
     add_target(parser)
+    add_evaluator(parser)
     add_size(parser)
     parser.add_argument(
         "--top", metavar="N", type=int, default=8, help="slowest operations to show (default: 8)"
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> Answer:
             "A .tflite file has its size and classes; leave --input-size and --num-classes out"
         )
     graph = graph_of(args.model, size=size, num_classes=args.num_classes)
-    report = estimate(graph, target=_target(args.target))
+    report = estimate(graph, target=_target(args.target), evaluator=args.evaluator)
     text = format_report(report, slowest=None if args.all else args.top).rstrip()
     if args.html:
         write_html(report, args.html)

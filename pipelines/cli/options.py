@@ -19,12 +19,26 @@ def add_model(parser: argparse.ArgumentParser, *, also: str = "") -> None:
 
 def add_target(parser: argparse.ArgumentParser, *, default: str | None = DEFAULT_TARGET) -> None:
     """`--target`; the name is checked where it is used, which suggests near ones."""
+    from hw_model.targets import list_targets
+
     shown = f" (default: {default})" if default else ""
     parser.add_argument(
         "--target",
         metavar="T",
         default=default,
-        help=f"pixel6, pixel4, coral_usb, coral_devboard or a .toml file{shown}",
+        help=f"{', '.join(list_targets())} or a .toml file{shown}",
+    )
+
+
+def add_evaluator(parser: argparse.ArgumentParser) -> None:
+    """`--evaluator`."""
+    from hw_model.cost import EVALUATORS
+
+    parser.add_argument(
+        "--evaluator",
+        metavar="E",
+        default="analytical",
+        help=f"how to cost: {', '.join(EVALUATORS)} (default: %(default)s)",
     )
 
 
