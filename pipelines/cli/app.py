@@ -48,6 +48,11 @@ class Verb(Protocol):
 class Parser(argparse.ArgumentParser):
     """A parser that raises where argparse would print its usage and leave."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # The innermost parser that took part wins: an error can then name the help that lists its options.
+        self.set_defaults(prog=self.prog)
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog} --help")
 
@@ -60,7 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = argparse.Namespace(words=tuple(words))
     try:
         parser, verb = _parser_for(words)
-        parser.parse_args(words, namespace=args)
+        _, unknown = parser.parse_known_args(words, namespace=args)
+        if unknown:
+            raise UsageError(f"unrecognized arguments: {' '.join(unknown)}; see {args.prog} --help")
         if verb is None:
             parser.print_help()
             return 0

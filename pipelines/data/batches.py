@@ -1,5 +1,7 @@
 """Batches for training and evaluation: a pure function of (seed, epoch, batch index)."""
 
+import errno
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hw_model.errors import EdgeZooError, UsageError
+from hw_model.errors import EdgeZooError, EnvironmentFault, UsageError
 from model_zoo.preprocessing import Preprocessing
 from pipelines.data import augment, autoaugment
 from pipelines.data.augment import Augmentation
@@ -138,10 +140,19 @@ def as_keras(batches: Batches) -> Any:
 
 @contextmanager
 def plain_errors(batches: Batches) -> Iterator[None]:
-    """Lets an error of `batches` out as it is; TensorFlow would wrap it in its own, with a traceback."""
+    """Lets an error of `batches` out as it is; TensorFlow would wrap it in its own, with a traceback.
+
+    Raises:
+        EnvironmentFault: a framework met a full disk, which it reports as an error of its own.
+    """
     try:
         yield
-    except Exception:
+    except Exception as error:
         if batches.error is not None:
             raise batches.error from None
+        full = os.strerror(errno.ENOSPC)
+        if full in str(error):
+            raise EnvironmentFault(
+                f"{full} while the run was writing its logs; free some space and resume it."
+            ) from error
         raise

@@ -160,3 +160,13 @@ def test_a_reader_that_left_is_no_error(
     with open("/dev/null", "w") as spare:
         monkeypatch.setattr(sys, "stdout", Gone())
         assert main(["list"]) == 0
+
+
+@pytest.mark.parametrize("words", [("cost",), ("search", "run")])
+def test_an_unknown_option_names_the_help_that_lists_the_known(
+    run: Run, words: tuple[str, ...]
+) -> None:
+    needed = ("mobilenet_edgetpu_v2_s",) if words == ("cost",) else ("--budget", "1ms")
+    assert run(*words, *needed, "--nonsense").failed(2) == (
+        f"edgezoo: error: unrecognized arguments: --nonsense; see edgezoo {' '.join(words)} --help"
+    )

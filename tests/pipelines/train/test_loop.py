@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 
 from hw_model.errors import DataError, EdgeZooError, EnvironmentFault, UsageError
 from pipelines.data import ImageDataset, load_dataset
+from pipelines.data.batches import plain_errors
 from pipelines.train import TrainResult, checkpoint, evaluate, train
 from pipelines.train.checkpoint import FILE_NAME, read_meta
 
@@ -341,3 +343,15 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     assert read_meta(path)["epoch"] == 1
     assert [entry.name for entry in tmp_path.iterdir()] == [FILE_NAME]
     checkpoint.restore(path, model, optimizer)
+
+
+def test_a_full_disk_met_by_a_framework_is_one_line() -> None:
+    """TensorBoard's writer has its own error class; what it says is all there is to recognise."""
+    batches = SimpleNamespace(error=None)
+    with (
+        pytest.raises(EnvironmentFault, match="free some space and resume"),
+        plain_errors(batches),  # type: ignore[arg-type]
+    ):
+        raise RuntimeError("ResourceExhausted: events.out.v2; No space left on device")
+    with pytest.raises(RuntimeError, match="something else"), plain_errors(batches):  # type: ignore[arg-type]
+        raise RuntimeError("something else")
