@@ -5,11 +5,12 @@ from typing import TypeVar
 
 from hw_model.errors import SpecError
 from hw_model.graph import Builder
-from model_zoo.lowering.backbone import lower_backbone
+from model_zoo.lowering.backbone import lower_backbone, lower_block
 from model_zoo.lowering.classify import lower_classifier
 from model_zoo.spec.base import is_open
 from model_zoo.spec.image import ModelSpec
 
+__all__ = ["lower", "lower_block"]
 H = TypeVar("H")
 R = TypeVar("R")
 

@@ -22,7 +22,7 @@ def lower_backbone(spec: ModelSpec, b: Builder[H, R], image: H) -> dict[str, H]:
     levels = {_level(stride): x}
     for block in spec.backbone.blocks():
         stride *= block.stride
-        x = _block(b, x, block, spec.family)
+        x = lower_block(b, x, block, spec.family)
         if stride != stem.stride:
             levels[_level(stride)] = x
     if stride == stem.stride:
@@ -39,7 +39,8 @@ def _norm_relu(b: Builder[H, R], x: H, prefix: str) -> H:
     return b.activation(x, "relu", name=f"{prefix}_activation")
 
 
-def _block(b: Builder[H, R], x: H, block: Block, family: Family) -> H:
+def lower_block(b: Builder[H, R], x: H, block: Block, family: Family) -> H:
+    """One inverted bottleneck behind `x`."""
     prefix = f"stack_{block.stack}_block_{block.index}_"
     skip = x
     late = block.kind == "fused_late_stride"
