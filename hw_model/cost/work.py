@@ -112,6 +112,16 @@ def _layer(kind: ops.OpType, inputs: tuple[Shape, ...], output: Shape) -> Layer 
             fan_in=1,
             fan_out=1,
         )
+    if isinstance(kind, ops.TransposeConv2D):
+        # Each output position sees every stride-th tap: the phases are small convolutions of the input.
+        (height, width), (down, across) = kind.kernel, kind.stride
+        return Layer(
+            rows=output[0] * max(output[1], inputs[0][1] * down),
+            columns=max(output[2], inputs[0][2] * across),
+            kernel=(-(-height // down), -(-width // across)),
+            fan_in=inputs[0][3],
+            fan_out=output[3],
+        )
     if isinstance(kind, ops.Dense):
         rows = math.prod(output[:-1])
         return Layer(rows=rows, fan_in=inputs[0][-1], fan_out=kind.units)
@@ -229,6 +239,13 @@ def _pooling(
     return _finished(_streamed(target, reads, sizes[1], math_ops=taps), sizes)
 
 
+def _reducing(
+    target: Target, kind: ops.OpType, inputs: tuple[Shape, ...], sizes: tuple[int, int]
+) -> Work:
+    """Every input is read and added once."""
+    return _finished(_streamed(target, sizes[0], sizes[1], math_ops=sizes[0]), sizes)
+
+
 def _resizing(
     target: Target, kind: ops.OpType, inputs: tuple[Shape, ...], sizes: tuple[int, int]
 ) -> Work:
@@ -257,4 +274,5 @@ _MOVES: dict[type[ops.OpType], _Count] = {
     ops.Split: _view, ops.Reshape: _view, ops.Dropout: _view,
     ops.Concat: _moving, ops.Pad: _moving, ops.Transpose: _moving, ops.Slice: _moving,
     ops.Pool: _pooling, ops.Resize: _resizing, ops.Embedding: _gathering,
+    ops.Reduce: _reducing,
 }  # fmt: skip

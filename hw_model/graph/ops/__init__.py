@@ -7,6 +7,7 @@ from hw_model.graph.ops.layout import (
     GlobalPool,
     Pad,
     Pool,
+    Reduce,
     Reshape,
     Resize,
     Slice,
@@ -20,12 +21,14 @@ from hw_model.graph.ops.linear import (
     Embedding,
     GroupConv2D,
     MatMul,
+    TransposeConv2D,
 )
 from hw_model.graph.ops.pointwise import (
     Activation,
     Add,
     BatchNorm,
     Dropout,
+    Elementwise,
     LayerNorm,
     Mul,
     Opaque,
@@ -39,15 +42,15 @@ from hw_model.graph.ops.pointwise import (
 OP_TYPES: dict[str, type[OpType]] = {
     cls.__name__: cls
     for cls in (
-        Activation, Add, ArgMax, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout, Embedding,
-        GlobalPool, GroupConv2D, LayerNorm, MatMul, Mul, Opaque, Pad, Pool, Quantize, Reshape, Resize,
-        Scale, ScaleShift, Slice, Softmax, Split, Transpose,
+        Activation, Add, ArgMax, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout, Elementwise,
+        Embedding, GlobalPool, GroupConv2D, LayerNorm, MatMul, Mul, Opaque, Pad, Pool, Quantize, Reduce,
+        Reshape, Resize, Scale, ScaleShift, Slice, Softmax, Split, Transpose, TransposeConv2D,
     )
 }  # fmt: skip
 
 __all__ = [
     "FUSIBLE", "OP_TYPES", "Activation", "ActivationName", "Add", "ArgMax", "BatchNorm", "Concat", "Conv2D",
-    "Dense", "DepthwiseConv2D", "Dropout", "Embedding", "GlobalPool", "GroupConv2D", "LayerNorm", "MatMul",
-    "Mul", "OpType", "Opaque", "Pad", "Padding", "Pair", "Pool", "Quantize", "Reshape", "Resize", "Scale",
-    "ScaleShift", "Slice", "Softmax", "Split", "Transpose",
+    "Dense", "DepthwiseConv2D", "Dropout", "Elementwise", "Embedding", "GlobalPool", "GroupConv2D", "LayerNorm",
+    "MatMul", "Mul", "OpType", "Opaque", "Pad", "Padding", "Pair", "Pool", "Quantize", "Reduce", "Reshape",
+    "Resize", "Scale", "ScaleShift", "Slice", "Softmax", "Split", "Transpose", "TransposeConv2D",
 ]  # fmt: skip

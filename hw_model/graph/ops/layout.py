@@ -1,4 +1,4 @@
-"""Operations that move, cut, join or pool data: concat, slice, split, pad, pool, resize, reshape, transpose, argmax."""
+"""Operations that move, cut, join or pool data: concat, slice, split, pad, pool, reduce, resize, reshape, transpose."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -111,6 +111,23 @@ class GlobalPool(OpType):
     def infer(self, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
         batch, _, _, channels = require_rank(inputs, 4)
         return ((batch, 1, 1, channels) if self.keep_dims else (batch, channels),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reduce(OpType):
+    """Sum, mean, maximum or minimum over `axes`, which stay with size 1 when `keep_dims` says so."""
+
+    function: Literal["sum", "mean", "max", "min"]
+    axes: tuple[int, ...]
+    keep_dims: bool = False
+
+    def infer(self, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        shape = inputs[0]
+        gone = {normal_axis(axis, len(shape)) for axis in self.axes}
+        kept = enumerate(shape)
+        if self.keep_dims:
+            return (tuple(1 if axis in gone else size for axis, size in kept),)
+        return (tuple(size for axis, size in kept if axis not in gone),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

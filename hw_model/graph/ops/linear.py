@@ -77,6 +77,38 @@ class DepthwiseConv2D(OpType):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TransposeConv2D(OpType):
+    """Transposed convolution of (N, H, W, C): the map of height and width `size` whose convolution has the input's."""
+
+    filters: int
+    kernel: Pair
+    stride: Pair
+    size: Pair
+    padding: Padding = "same"
+    bias: bool = False
+    activation: ActivationName | None = None
+
+    def infer(self, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        shape = require_rank(inputs, 4)
+        require_positive("filters", self.filters)
+        require_positive("size", *self.size)
+        grown = (shape[0], *self.size, self.filters)
+        back = window_shape(grown, self.kernel, self.stride, (1, 1), self.padding)
+        if back != shape[1:3]:
+            raise SpecError(
+                "size", f"must shrink to {shape[1:3]} by the same window. Received: {self.size}"
+            )
+        return (grown,)
+
+    def params(self, inputs: tuple[Shape, ...]) -> tuple[Param, ...]:
+        kernel = Param("kernel", (*self.kernel, self.filters, inputs[0][3]))
+        return (kernel, Param("bias", (self.filters,))) if self.bias else (kernel,)
+
+    def macs(self, inputs: tuple[Shape, ...]) -> int:
+        return elements(inputs[0]) * self.kernel[0] * self.kernel[1] * self.filters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupConv2D(OpType):
     """The papers' group convolution: per group of `group_size` filters its own kernel, batch norm, activation.
 

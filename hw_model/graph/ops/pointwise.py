@@ -1,7 +1,7 @@
 """Operations that keep the shape: normalisations, activations, sums, products, dropout, quantize."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from hw_model.errors import SpecError
 from hw_model.graph.ops.base import ActivationName, OpType, require_positive
@@ -65,14 +65,18 @@ class Binary(OpType):
     activation: ActivationName | None = None
 
     def infer(self, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
-        left, right = inputs
-        if left == right:
-            return (left,)
-        if len(left) != len(right) or any(
-            a != b and 1 not in (a, b) for a, b in zip(left, right, strict=True)
-        ):
-            raise SpecError("input", f"shapes cannot be combined. Received: {left} and {right}")
-        return (tuple(max(a, b) for a, b in zip(left, right, strict=True)),)
+        return (_broadcast(*inputs),)
+
+
+def _broadcast(left: Shape, right: Shape) -> Shape:
+    """The shape two operands of one rank have together."""
+    if left == right:
+        return left
+    if len(left) != len(right) or any(
+        a != b and 1 not in (a, b) for a, b in zip(left, right, strict=True)
+    ):
+        raise SpecError("input", f"shapes cannot be combined. Received: {left} and {right}")
+    return tuple(max(a, b) for a, b in zip(left, right, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +100,37 @@ class Scale(OpType):
         size = (inputs[0][-1],) if self.per_channel else (1,)
         scale = Param("scale", size, trainable=False)
         return (scale, Param("shift", size, trainable=False)) if self.shift else (scale,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elementwise(OpType):
+    """A function of `.tflite` files that the families do not use; `constants` is the shape of a fixed operand."""
+
+    ARITY: ClassVar[int | None] = None
+    function: Literal[
+        "add",
+        "sub",
+        "mul",
+        "maximum",
+        "minimum",
+        "prelu",
+        "relu_n1_to_1",
+        "rsqrt",
+        "squared_difference",
+    ]
+    constants: Shape = ()
+
+    def infer(self, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        shape = inputs[0]
+        for other in inputs[1:]:
+            shape = _broadcast(shape, other)
+        missing = len(shape) - len(self.constants)
+        if self.constants:
+            shape = _broadcast((1,) * -missing + shape, (1,) * missing + self.constants)
+        return (shape,)
+
+    def params(self, inputs: tuple[Shape, ...]) -> tuple[Param, ...]:
+        return (Param("constants", self.constants, trainable=False),) if self.constants else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

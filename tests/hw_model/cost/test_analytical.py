@@ -28,6 +28,7 @@ SAMPLES: dict[str, tuple[ops.OpType, tuple[Shape, ...]]] = {
     "Dense": (ops.Dense(units=10), ((1, 16),)),
     "DepthwiseConv2D": (ops.DepthwiseConv2D(kernel=(3, 3)), (IMAGE,)),
     "Dropout": (ops.Dropout(rate=0.1), (IMAGE,)),
+    "Elementwise": (ops.Elementwise(function="maximum"), (IMAGE, IMAGE)),
     "Embedding": (ops.Embedding(rows=100, width=16), ((1, 12),)),
     "GlobalPool": (ops.GlobalPool(), (IMAGE,)),
     "GroupConv2D": (ops.GroupConv2D(filters=16, group_size=8, kernel=(3, 3)), (IMAGE,)),
@@ -38,6 +39,7 @@ SAMPLES: dict[str, tuple[ops.OpType, tuple[Shape, ...]]] = {
     "Pad": (ops.Pad(padding=((0, 0), (1, 1), (1, 1), (0, 0))), (IMAGE,)),
     "Pool": (ops.Pool(mode="max", kernel=(2, 2), stride=(2, 2)), (IMAGE,)),
     "Quantize": (ops.Quantize(dtype="int8"), (IMAGE,)),
+    "Reduce": (ops.Reduce(function="sum", axes=(-1,)), (IMAGE,)),
     "Reshape": (ops.Reshape(shape=(1, 1024)), (IMAGE,)),
     "Resize": (ops.Resize(mode="bilinear", size=(16, 16)), (IMAGE,)),
     "Scale": (ops.Scale(), (IMAGE,)),
@@ -46,6 +48,10 @@ SAMPLES: dict[str, tuple[ops.OpType, tuple[Shape, ...]]] = {
     "Softmax": (ops.Softmax(), ((1, 10),)),
     "Split": (ops.Split(parts=2), (IMAGE,)),
     "Transpose": (ops.Transpose(permutation=(0, 2, 1, 3)), (IMAGE,)),
+    "TransposeConv2D": (
+        ops.TransposeConv2D(filters=8, kernel=(3, 3), stride=(2, 2), size=(16, 16)),
+        (IMAGE,),
+    ),
 }
 
 
