@@ -167,7 +167,7 @@ def print_fits() -> None:
     for name in FITTED:
         found = fit_of(name)
         scales = ", ".join(f"{scale} = {value:.4g}" for scale, value in found.scales.items())
-        print(f"{name}: {scales}, latency_error = {found.left_out.mape:.2g}")
+        print(f"{name}: {scales}, analytical_error = {found.left_out.mape:.2g}")
 
 
 def main() -> None:

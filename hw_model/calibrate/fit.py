@@ -48,7 +48,7 @@ class Profile:
 
 
 def _spent(target: Target, graph: Graph, op_us: float) -> list[tuple[OpCost, bool]]:
-    bare = Overhead(mapping_efficiency=1.0, op_us=op_us, inference_us=0.0)
+    bare = replace(target.overhead, mapping_efficiency=1.0, op_us=op_us, inference_us=0.0)
     unscaled = replace(target, overhead=bare)
     return list(Analytical(unscaled).spent(calls(graph, unscaled)))
 

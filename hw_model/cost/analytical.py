@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from hw_model.cost.energy import event_pj, idle_mj
 from hw_model.cost.report import CostReport, ModelTerms, OpRow
-from hw_model.cost.work import Ceilings, Work, work_of
+from hw_model.cost.work import Ceilings, Work, effective_clock_hz, work_of
 from hw_model.graph.ops import Opaque, OpType
 from hw_model.graph.passes import Steps
 from hw_model.graph.types import DTYPE_BYTES, Graph, Op, Shape
@@ -56,7 +56,7 @@ class Analytical:
             if len(self._costs) >= CACHE_LIMIT:
                 self._costs.clear()
             known = self._costs[kind, inputs] = op_cost(
-                self.target, work_of(self.target, kind, inputs)
+                self.target, kind, work_of(self.target, kind, inputs)
             )
         return known
 
@@ -112,7 +112,7 @@ class Analytical:
             streamed_bytes=streamed,
             utilization=macs / (latency_ms * 1e6 * target.peak_gmacs_per_s),
             model_terms=terms,
-            declared_error=target.accuracy.latency_error,
+            declared_error=target.accuracy.analytical_error,
             source=graph if source is None else source,
             target=target,
         )
@@ -124,7 +124,7 @@ class Analytical:
         return explain(self, graph)
 
 
-def op_cost(target: Target, work: Work) -> OpCost:
+def op_cost(target: Target, kind: OpType, work: Work) -> OpCost:
     """Counted work in time and energy."""
     if work.on_host:
         # Activations leave over the slow direction of the link and come back over the fast one.
@@ -137,7 +137,7 @@ def op_cost(target: Target, work: Work) -> OpCost:
     streamed = work.parameter_bytes * work.passes
     instructions = 0 if work.free or work.on_host else target.link.instruction_bytes_per_op
     return OpCost(
-        chip_us=max(ceiling_cycles(work.ceilings)) / target.clock_hz * 1e6,
+        chip_us=max(ceiling_cycles(work.ceilings)) / effective_clock_hz(target, kind) * 1e6,
         overhead_us=overhead_us,
         stream_us=streamed / target.link.parameter_mb_per_s,
         parameter_bytes=work.parameter_bytes,

@@ -85,6 +85,27 @@ def work_of(target: Target, kind: ops.OpType, inputs: tuple[Shape, ...]) -> Work
     return count(target, kind, inputs, sizes)
 
 
+def efficiency_of(target: Target, kind: ops.OpType) -> float:
+    """Share of the on-chip ceilings that a compiled operation of this kind reaches."""
+    scales = target.overhead
+    ratio = 1.0
+    if isinstance(kind, ops.DepthwiseConv2D):
+        ratio = scales.depthwise_ratio
+    elif isinstance(kind, ops.Conv2D | ops.GroupConv2D):
+        if kind.groups > 1 and kind.groups == kind.filters:
+            ratio = scales.depthwise_ratio
+        elif kind.groups == 1 and kind.kernel == (1, 1):
+            ratio = scales.pointwise_ratio
+    elif isinstance(kind, ops.Dense | ops.MatMul):
+        ratio = scales.pointwise_ratio
+    return scales.mapping_efficiency * ratio
+
+
+def effective_clock_hz(target: Target, kind: ops.OpType) -> float:
+    """Cycles of `Ceilings` done per second: the clock, less what this kind of operation loses when compiled."""
+    return target.array.clock_mhz * 1e6 * efficiency_of(target, kind)
+
+
 def _total(shapes: tuple[Shape, ...]) -> int:
     return sum(math.prod(shape) for shape in shapes)
 

@@ -47,6 +47,7 @@ def render_html(report: CostReport) -> str:
         (
             f"<h1>{title}</h1><p>{escape(report.target.title)} · {escape(report.evaluator_id)} · "
             f"target {report.target_id}</p>",
+            *(f'<p class="flag">Warning: {escape(line)}</p>' for line in report.warnings),
             _cards(report),
             _section("Where the time goes", "Time under each ceiling.", _shares(report)),
             _section(
@@ -197,7 +198,7 @@ def _roofs(report: CostReport, x: LogAxis, y: LogAxis) -> list[str]:
     drained = array.cores * array.lanes_per_core / array.drain_cycles
     fetched = array.cores * array.activation_fetch_bytes_per_cycle
     per_cycle = drained + fetched + array.parameter_broadcast_bytes_per_cycle
-    slope = per_cycle * report.target.clock_hz / 1e9
+    slope = per_cycle * array.clock_mhz * report.target.overhead.mapping_efficiency / 1e3
     parts = []
     for level, label, dash in (
         (peak, "peak", "2 4"),

@@ -48,7 +48,7 @@ def test_target_files_hold_what_the_fit_gives(benchmark: ModuleType, name: str) 
     target, found = load_target(name), benchmark.fit_of(name)
     for scale, value in found.scales.items():
         assert getattr(target.overhead, scale) == pytest.approx(value, rel=0.01)
-    assert target.accuracy.latency_error == pytest.approx(found.left_out.mape, rel=0.05)
+    assert target.accuracy.analytical_error == pytest.approx(found.left_out.mape, rel=0.05)
 
 
 def test_better_than_lines_through_macs_or_parameters(benchmark: ModuleType) -> None:
