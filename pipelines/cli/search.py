@@ -78,6 +78,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     place.add_argument(
         "--width", metavar="F", type=float, default=1.0, help="multiplies every width of the space"
     )
+    place.add_argument(
+        "--prune",
+        metavar="FILE",
+        default="",
+        help="leave out what edgezoo blocks --prune-space FILE found useless",
+    )
     how = parser.add_argument_group("how")
     how.add_argument("--trials", metavar="N", type=int, default=100, help="(default: 100)")
     how.add_argument("--sampler", metavar="S", default="auto", help="(default: auto)")
@@ -227,6 +233,7 @@ def _config(args: argparse.Namespace) -> "SearchConfig":
         workers=args.workers,
         storage=args.storage,
         name=args.name,
+        prune=args.prune,
         quality=QualityConfig(
             kind=args.quality,
             data=args.data or "embedded",

@@ -9,6 +9,8 @@ from pipelines.search.budget import Budget, Reward
 from pipelines.search.samplers import SAMPLERS
 
 QualityKind = Literal["train", "predictor", "proxy"]
+#: Blocks are pruned by their latency; a slow one may be the best for energy.
+PRUNED_QUANTITY = "latency_ms"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,9 @@ class SearchConfig:
     reward: Reward = field(default_factory=Reward)
     storage: str = ""
     name: str = "study"
+    #: File of `edgezoo blocks --prune-space` that narrows the space, and what it held when the study began.
+    prune: str = ""
+    prune_sha256: str = ""
 
     def __post_init__(self) -> None:
         if self.sampler != "auto" and self.sampler not in SAMPLERS:
@@ -66,6 +71,11 @@ class SearchConfig:
                 )
         if not 0 < self.width <= 4:
             raise UsageError(f"width must be above 0 and at most 4. Received: {self.width}")
+        if self.prune and self.budget.quantity != PRUNED_QUANTITY:
+            raise UsageError(
+                f"{self.prune} leaves out what is slow; a budget on {self.budget.quantity} needs the whole "
+                "space: leave --prune out, or give a latency budget"
+            )
         if not self.name:
             raise UsageError("name must not be empty")
 

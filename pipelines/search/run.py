@@ -9,6 +9,7 @@ from pipelines.search.config import SearchConfig
 from pipelines.search.executor import Executor
 from pipelines.search.folder import Manifest, Phase, StudyFolder
 from pipelines.search.problem import Problem
+from pipelines.search.prune_file import read_pruning
 from pipelines.search.quality.base import Evaluator
 from pipelines.search.session import Session, Tools, open_store
 from pipelines.search.study import Study
@@ -30,6 +31,7 @@ def run_search(
     Raises:
         UsageError: the folder holds a study already, or nothing meets the budget (names the nearest).
     """
+    config = _with_hash(config)
     place = StudyFolder(config.folder)
     tools = Tools(config, place, problem, evaluator, executor, progress)
     with place.locked(config), tools:
@@ -98,6 +100,7 @@ def rebudget(
     """
     place = StudyFolder(folder)
     config = place.manifest().config
+    replace(config, budget=budget)  # refuses a budget this config cannot have
     tools = Tools(config, place, problem, evaluator, executor, progress)
     with place.locked(config), tools:
         before = place.manifest()
@@ -118,6 +121,14 @@ def rebudget(
             except UsageError:
                 _undo_phase(place, before, grew=len(store.trials()) > known)
                 raise
+
+
+def _with_hash(config: SearchConfig) -> SearchConfig:
+    """The config with what its pruning file holds now, wherever the study is resumed from."""
+    if not config.prune or config.prune_sha256:
+        return config
+    path = os.path.abspath(config.prune)
+    return replace(config, prune=path, prune_sha256=read_pruning(path)[1])
 
 
 def _undo_phase(place: StudyFolder, before: Manifest, *, grew: bool) -> None:

@@ -14,7 +14,7 @@ from pipelines.search.quality.base import Evaluator
 from pipelines.search.trial import Trial
 
 if TYPE_CHECKING:
-    from model_zoo.spec import ModelSpec
+    from model_zoo.spec import ModelSpec, Space
 
 QUANTITIES = ("latency_ms", "energy_mj")
 
@@ -30,23 +30,50 @@ def make_problem(config: SearchConfig) -> SpecProblem:
     from pipelines.search.spaces import space_entry
 
     entry = space_entry(config.space)
-    space = entry.make(
-        image_size=config.image_size,
-        channels=config.channels,
-        num_classes=config.num_classes,
-        width=config.width,
-    )
+    space, pruned_id = make_space(config)
     target = load_target(config.target)
     shape = hashlib.sha256(repr(space.template).encode()).hexdigest()[:12]
     return SpecProblem(
         space,
-        space_id=f"{entry.name}-{entry.version}-{shape}",
+        space_id=f"{entry.name}-{entry.version}-{shape}{pruned_id}",
         cost_id=f"{target.target_id}/{EVALUATOR_ID}",
         quantities=QUANTITIES,
         cost=cost_function(config.target),
         key=entry.canonical_key,
         describe=_describe,
     )
+
+
+def make_space(config: SearchConfig) -> "tuple[Space[ModelSpec], str]":
+    """The space of the config, pruned where it says so, and what that adds to the space's identity.
+
+    Raises:
+        UnknownNameError: no such space or target.
+        DataError: the file that prunes it cannot be read.
+        UsageError: that file is for another space or target, or changed since the study began.
+    """
+    from hw_model.targets.loader import load_target
+    from pipelines.search.spaces import space_entry
+
+    space = space_entry(config.space).make(
+        image_size=config.image_size,
+        channels=config.channels,
+        num_classes=config.num_classes,
+        width=config.width,
+    )
+    if not config.prune:
+        return space, ""
+    from pipelines.search.prune_file import read_pruning
+    from pipelines.search.pruning import pruned_space
+
+    pruning, sha256 = read_pruning(config.prune)
+    if config.prune_sha256 not in ("", sha256):
+        raise UsageError(
+            f"{config.prune} changed since this study began; put the file back or start a new study. "
+            f"Was: {config.prune_sha256[:12]}. Received: {sha256[:12]}"
+        )
+    pruning.check(config.prune, template=space.template, target=load_target(config.target))
+    return pruned_space(space, pruning), f"-pruned-{sha256[:12]}"
 
 
 def cost_function(target: str) -> "Callable[[ModelSpec], Cost]":

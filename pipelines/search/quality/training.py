@@ -128,20 +128,14 @@ class TrainedQuality:
 
     def _load(self) -> "tuple[ImageDataset, Recipe, Any]":
         if self._loaded is None:
-            from pipelines.search.spaces import space_entry
+            from pipelines.search.wiring import make_space
             from pipelines.train import load_recipe
 
             config = self._config
             recipe = load_recipe(config.quality.recipe)
             if config.quality.epochs:
                 recipe = recipe.with_epochs(config.quality.epochs)
-            space = space_entry(config.space).make(
-                image_size=config.image_size,
-                channels=config.channels,
-                num_classes=config.num_classes,
-                width=config.width,
-            )
-            self._loaded = (search_data(config), recipe, space)
+            self._loaded = (search_data(config), recipe, make_space(config)[0])
         return self._loaded
 
 

@@ -60,11 +60,20 @@ STEM_FILTERS = (32, 48, 64)
 TOP_FILTERS = (640, 960, 1280, 1344, 1408)
 
 
+#: A stack where it stands, (index, channels in, filters, repeats, group size), and its (kind, kernel, expansion).
+Standing = tuple[int, int, int, int, int | None]
+Chosen = tuple[BlockKind, int, int]
+
+
 class EdgeTpuSpace(Space[ModelSpec]):
     """The space of `make_space`, which makes blocks fused that cannot be grouped."""
 
-    def __init__(self, template: ModelSpec) -> None:
+    def __init__(
+        self, template: ModelSpec, better: Mapping[tuple[Standing, Chosen], Chosen] | None = None
+    ) -> None:
+        """`better` are blocks to take instead of others, as the block analyzer found them."""
         super().__init__(template)
+        self._better = better or {}
         gene = {choice.path: index for index, choice in enumerate(self.choices)}
         self._slots: list[_Genes] = []
         for index, stack in enumerate(template.backbone.stacks[1:], start=1):
@@ -73,7 +82,9 @@ class EdgeTpuSpace(Space[ModelSpec]):
             assert stage is not None, "widths are shared within a stage"
             self._slots.append(
                 _Genes(
+                    stack=index,
                     kind=gene[f"{path}.kind"],
+                    kernel=gene[f"{path}.kernel"],
                     expansion=gene[f"{path}.expansion"],
                     repeats=gene.get(f"{path}.repeats"),
                     width=gene[stage],
@@ -96,7 +107,7 @@ class EdgeTpuSpace(Space[ModelSpec]):
         return super().bind(self.settled(genes))
 
     def settled(self, genotype: Sequence[int]) -> list[int]:
-        """The genotype with `fused` wherever `group_fused` is impossible."""
+        """The genotype with `fused` wherever `group_fused` is impossible, and with better blocks where known."""
         genes = [int(gene) for gene in genotype]
 
         def chosen(gene: int) -> Any:
@@ -113,7 +124,13 @@ class EdgeTpuSpace(Space[ModelSpec]):
             if chosen(slot.kind) == "group_fused" and not all(
                 _divides(size, width, expansion) for width in inputs
             ):
-                genes[slot.kind] = KINDS.index("fused")
+                genes[slot.kind] = self.choices[slot.kind].values.index("fused")
+            here = (slot.stack, channels, filters, repeats, size)
+            block = (chosen(slot.kind), chosen(slot.kernel), expansion)
+            by = self._better.get((here, block)) if self._better else None
+            if by is not None:
+                for name, value in zip((slot.kind, slot.kernel, slot.expansion), by, strict=True):
+                    genes[name] = self.choices[name].values.index(value)
             channels = filters
         return genes
 
@@ -122,7 +139,9 @@ class EdgeTpuSpace(Space[ModelSpec]):
 class _Genes:
     """Where in a genotype the choices of one slot stand."""
 
+    stack: int
     kind: int
+    kernel: int
     expansion: int
     repeats: int | None
     width: int
