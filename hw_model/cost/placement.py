@@ -44,8 +44,13 @@ class Placement:
     #: Cycles of one round if multiplying, or reading activations, were all there is.
     mac_cycles: int
     fetch_cycles: int
+    #: What the first position of a row reads beyond that: the columns later positions find in the row buffer.
+    refill_bytes: int
+    refill_cycles: int
     #: Activation bytes all cores read from their memories, split effects left aside.
     fetched_bytes: int
+    #: Lanes are filled in sets, one after the other: how many sets all groups and channels make.
+    lane_sets: int
     parameter_bytes: int
     #: Shares of the lanes, and of the multipliers in a lane, that have something to do.
     lane_fill: float
@@ -67,31 +72,47 @@ def splits(cores: int) -> tuple[Split, ...]:
 
 def place(array: Array, layer: Layer) -> Placement:
     """The best of all splits for one layer."""
-    lanes, width = array.lanes_per_core, array.macs_per_lane
-    # Small groups share the lanes of a core, as whole groups; then each of them needs its own inputs.
-    together = max(1, min(layer.groups, lanes // layer.fan_out))
-    lane_sets = -(-layer.groups // together) * -(-layer.fan_out // lanes)
-    rounds, split = min(
+    lane_sets = _lane_sets(array, layer)[1]
+    _, split = min(
         (-(-layer.rows // rows) * -(-layer.columns // columns) * -(-lane_sets // channels), index)
         for index, (rows, columns, channels) in enumerate(splits(array.cores))
     )
-    row_splits, column_splits, channel_splits = splits(array.cores)[split]
+    return spread(array, layer, splits(array.cores)[split])
+
+
+def spread(array: Array, layer: Layer, split: Split) -> Placement:
+    """One layer under one split."""
+    rows, columns, channels = split
+    width = array.macs_per_lane
+    together, lane_sets = _lane_sets(array, layer)
     taps = layer.kernel[0] * layer.kernel[1]
     dots = -(-layer.fan_in // width)
     # A window that moves by less than its width has the columns it keeps in the row buffer.
-    fresh = layer.kernel[0] * min(layer.kernel[1], layer.step)
-    fetch_bytes = fresh * -(-together * layer.fan_in // width) * width
+    moved = min(layer.kernel[1], layer.step)
+    column_bytes = layer.kernel[0] * -(-together * layer.fan_in // width) * width
+    refill_bytes = (layer.kernel[1] - moved) * column_bytes
     inputs = dots * width if layer.fan_in > 1 else 1
-    padded = lane_sets * lanes
+    padded = lane_sets * array.lanes_per_core
     return Placement(
-        row_splits=row_splits,
-        column_splits=column_splits,
-        channel_splits=channel_splits,
-        rounds=rounds,
+        row_splits=rows,
+        column_splits=columns,
+        channel_splits=channels,
+        rounds=-(-layer.rows // rows) * -(-layer.columns // columns) * -(-lane_sets // channels),
         mac_cycles=taps * dots,
-        fetch_cycles=-(-fetch_bytes // array.activation_fetch_bytes_per_cycle),
-        fetched_bytes=layer.rows * layer.columns * lane_sets * fetch_bytes,
+        fetch_cycles=-(-moved * column_bytes // array.activation_fetch_bytes_per_cycle),
+        refill_bytes=refill_bytes,
+        refill_cycles=-(-refill_bytes // array.activation_fetch_bytes_per_cycle),
+        fetched_bytes=layer.rows * layer.columns * lane_sets * moved * column_bytes,
+        lane_sets=lane_sets,
         parameter_bytes=padded * (taps * inputs + BIAS_BYTES),
         lane_fill=layer.groups * layer.fan_out / padded,
         dot_fill=layer.fan_in / (dots * width),
     )
+
+
+def _lane_sets(array: Array, layer: Layer) -> tuple[int, int]:
+    """How many groups share the lanes of a core, and how often the lanes are filled for one position."""
+    lanes = array.lanes_per_core
+    # Small groups share the lanes of a core, as whole groups; then each of them needs its own inputs.
+    together = max(1, min(layer.groups, lanes // layer.fan_out))
+    return together, -(-layer.groups // together) * -(-layer.fan_out // lanes)
