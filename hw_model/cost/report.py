@@ -94,6 +94,13 @@ class CostReport:
         name = self.evaluator_id.rpartition("-")[0]
         return evaluator_for(self.target, name).rows(self.graph)
 
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What the figures guess or leave out, one line each; empty for what this project builds."""
+        from hw_model.cost.caveats import caveats_of
+
+        return caveats_of(self.graph)
+
     def slowest(self, n: int = 5) -> tuple[OpRow, ...]:
         """The `n` operations that take most time."""
         return tuple(sorted(self.rows, key=lambda row: -row.time_us)[:n])
@@ -118,6 +125,7 @@ class CostReport:
             f.name: getattr(self.model_terms, f.name) for f in fields(ModelTerms)
         }
         if rows:
+            data["warnings"] = list(self.warnings)
             data["energy_by_component_mj"] = self.energy_by_component_mj
             data["rows"] = [
                 {f.name: _plain(getattr(row, f.name)) for f in fields(OpRow)} for row in self.rows

@@ -1,7 +1,7 @@
 """Graph values: tensors with shapes, operations between them, and the weights an operation owns."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -73,6 +73,8 @@ class Graph:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     name: str = "graph"
+    #: What the file behind it says that a graph cannot; costs leave it out, and reports say so.
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def input_shapes(self, op: Op) -> tuple[Shape, ...]:
         """Shapes an operation of this graph reads."""

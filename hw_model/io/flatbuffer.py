@@ -7,9 +7,12 @@ import numpy as np
 
 from hw_model.errors import DataError
 
-#: Vector entries and strings one file may make us decode. A vector may be referred to many times, so a
-#: small hostile file could otherwise ask for billions; the largest networks need some ten thousand.
+#: Vector entries and strings one file may make us decode, whatever its size; large networks need some ten thousand.
 MAX_ITEMS = 1_000_000
+#: A vector may be referred to many times, so a small hostile file could describe billions of entries. Files as
+#: tools write them hold less than one item in a byte.
+_ITEMS_PER_BYTE = 2
+_ITEMS_BASE = 1024
 #: What a table counts for: it takes as long to read as this many numbers.
 _TABLE_ITEMS = 8
 _STRING_LIMIT = 512
@@ -24,7 +27,8 @@ class FlatBuffer:
         self.data = data
         self.view = memoryview(data)
         self.source = source
-        self._items_left = MAX_ITEMS
+        self._items = min(MAX_ITEMS, _ITEMS_BASE + _ITEMS_PER_BYTE * len(data))
+        self._items_left = self._items
 
     def corrupt(self, problem: str) -> DataError:
         """The one error a file can cause."""
@@ -37,7 +41,9 @@ class FlatBuffer:
         """Accounts for decoding work."""
         self._items_left -= items
         if self._items_left < 0:
-            raise self.corrupt(f"it describes more than {MAX_ITEMS:,} items")
+            raise self.corrupt(
+                f"it describes more than {self._items:,} items in {len(self.data):,} bytes"
+            )
 
     def scalar(self, fmt: str, position: int) -> Any:
         """One little-endian number."""

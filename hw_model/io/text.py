@@ -54,6 +54,7 @@ def _summary(report: CostReport) -> list[str]:
         f"  work     {millions(report.macs)} multiply-adds at {report.utilization:.0%} of peak, "
         f"{megabytes(report.parameter_bytes)} of parameters{streamed}",
         f"  by       evaluator {report.evaluator_id}, target {report.target_name} ({report.target_id})",
+        *(f"  warning  {line}" for line in report.warnings),
     ]
 
 

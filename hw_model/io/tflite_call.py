@@ -11,6 +11,18 @@ from hw_model.io.tflite_file import FileOperator, FileTensor, TFLiteFile
 
 Chain = tuple[ops.OpType, ...]
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What an operator becomes: a chain, with one before it on each activation and a step after it on each result."""
+
+    chain: Chain
+    before: tuple[Chain, ...] = ()
+    after: Chain = ()
+
+
+Reading = Chain | Plan | None
+
 _MAX_EXTENT = 1 << 16
 
 
@@ -76,9 +88,10 @@ class Call:
             return (op,)
         if code in schema.FUSED_ACTIVATIONS:
             return (op, ops.Activation(function=schema.FUSED_ACTIVATIONS[code]))
-        if code in schema.FUSED_CODES:
-            name = schema.FUSED_CODES[code]
-            return (op, ops.Opaque(code=name, output_shapes=self.stated_shapes))
+        if code == schema.RELU_N1_TO_1:
+            return (op, ops.Elementwise(function="relu_n1_to_1"))
+        if code == schema.SIGN_BIT:
+            return (op, ops.Opaque(code="SIGN_BIT", output_shapes=self.stated_shapes))
         raise SpecError("options", f"name an unknown fused activation. Received: {code}")
 
     def with_fused(self, op: ops.OpType, code: int) -> Chain:
@@ -98,6 +111,14 @@ class Call:
     def elements_in(self) -> int:
         """Number of elements of the first activation."""
         return math.prod(self.input_shape)
+
+    def aligned(self) -> tuple[Chain, ...]:
+        """For each activation, what gives all of them one rank: files leave out leading axes of size 1."""
+        rank = max(len(shape) for shape in self.input_shapes)
+        return tuple(
+            () if len(shape) == rank else (ops.Reshape(shape=(1,) * (rank - len(shape)) + shape),)
+            for shape in self.input_shapes
+        )
 
     @property
     def input_shape(self) -> Shape:
@@ -121,11 +142,11 @@ class Call:
 
 
 def dtype_of(tensor: FileTensor) -> DType:
-    """What a graph calls a tensor's element type."""
-    if tensor.element_type not in schema.DTYPES:
-        raise SpecError(
-            f"tensor {tensor.name!r}",
-            f"is computed as {tensor.element_type}, which graphs do not have; they have "
-            f"{', '.join(schema.DTYPES)}",
-        )
-    return schema.DTYPES[tensor.element_type]
+    """What a graph calls a tensor's element type, or what stands in for it."""
+    known = schema.DTYPES.get(tensor.element_type)
+    return schema.STAND_INS[tensor.element_type] if known is None else known
+
+
+def is_foreign(tensor: FileTensor) -> bool:
+    """Whether graphs lack a tensor's element type; what computes it is not understood either."""
+    return tensor.element_type not in schema.DTYPES

@@ -39,7 +39,10 @@ class TensorQuantization:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FileTensor:
-    """A tensor of the main subgraph; `data` is empty for activations."""
+    """A tensor of the main subgraph; `data` is empty for activations.
+
+    `dynamic` says that sizes are known while running only; they are 1 in `shape`.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -47,6 +50,8 @@ class FileTensor:
     quantization: TensorQuantization | None
     data: memoryview
     is_variable: bool
+    is_sparse: bool
+    dynamic: bool
 
     def values(self) -> list[int] | None:
         """Content of a small constant integer tensor such as a shape or an axis; None where it is not one."""
@@ -201,9 +206,10 @@ def _operator(
 
 def _tensor(buffer: FlatBuffer, table: Table, buffers: list[Table]) -> FileTensor:
     name = table.text(schema.TensorSlot.NAME)
-    shape = table.ints(schema.TensorSlot.SHAPE)
-    if len(shape) > _MAX_RANK or any(size < 0 for size in shape):
-        raise buffer.corrupt(f"tensor {name!r} has the impossible shape {list(shape[:_MAX_RANK])}")
+    stated = table.ints(schema.TensorSlot.SHAPE)
+    if len(stated) > _MAX_RANK or any(size < -1 for size in stated):
+        raise buffer.corrupt(f"tensor {name!r} has the impossible shape {list(stated[:_MAX_RANK])}")
+    shape = tuple(1 if size == -1 else size for size in stated)
     elements = math.prod(shape)
     if elements > _MAX_ELEMENTS:
         raise buffer.corrupt(f"tensor {name!r} claims {elements:,} elements")
@@ -212,8 +218,8 @@ def _tensor(buffer: FlatBuffer, table: Table, buffers: list[Table]) -> FileTenso
         raise buffer.corrupt(f"tensor {name!r} has the unknown element type {code}")
     element_type, bits = schema.ELEMENT_TYPES[code]
     data = _data(buffer, int(table.scalar(schema.TensorSlot.BUFFER, "I")), buffers)
-    dense = bits and table.table(schema.TensorSlot.SPARSITY) is None
-    if len(data) and dense and len(data) != (elements * bits + 7) // 8:
+    is_sparse = table.table(schema.TensorSlot.SPARSITY) is not None
+    if len(data) and bits and not is_sparse and len(data) != (elements * bits + 7) // 8:
         raise buffer.corrupt(
             f"tensor {name!r} of shape {list(shape)} and type {element_type} holds {len(data):,} bytes"
         )
@@ -224,6 +230,8 @@ def _tensor(buffer: FlatBuffer, table: Table, buffers: list[Table]) -> FileTenso
         quantization=_quantization(buffer, table, name, element_type, shape),
         data=data,
         is_variable=table.scalar(schema.TensorSlot.IS_VARIABLE, "?", False),
+        is_sparse=is_sparse,
+        dynamic=-1 in stated or -1 in table.ints(schema.TensorSlot.SHAPE_SIGNATURE),
     )
 
 

@@ -1,9 +1,11 @@
 """TFLite operators with weights or two operands, in terms of the graph's operation set."""
 
+from typing import Any
+
 from hw_model.errors import SpecError
 from hw_model.graph import ops
 from hw_model.graph.types import Shape
-from hw_model.io.tflite_call import Call, Chain
+from hw_model.io.tflite_call import Call, Chain, Plan, Reading
 
 
 def convolution(call: Call) -> Chain | None:
@@ -51,6 +53,28 @@ def depthwise(call: Call) -> Chain | None:
     return call.with_fused(op, call.option(4, "b"))
 
 
+def transpose_convolution(call: Call) -> Chain | None:
+    """TRANSPOSE_CONV: output shape, weights, activation, bias."""
+    weights = call.constant_shape(1)
+    sizes = call.stated_shape or tuple(call.values(0) or ())
+    if weights is None or len(weights) != 4 or len(sizes) != 4 or call.is_constant(2):
+        return None
+    if len(call.activations) != 1 or len(call.input_shape) != 4:
+        return None
+    filters, height, width, depth = weights
+    if depth != call.input_shape[3]:
+        raise SpecError("filter", f"of shape {weights} does not fit {call.input_shape[3]} channels")
+    op = ops.TransposeConv2D(
+        filters=filters,
+        kernel=(height, width),
+        stride=(call.extent(2), call.extent(1)),
+        size=(sizes[1], sizes[2]),
+        padding=call.padding(),
+        bias=call.is_constant(3),
+    )
+    return call.with_fused(op, call.option(3, "b"))
+
+
 def fully_connected(call: Call) -> Chain | None:
     """FULLY_CONNECTED; it flattens its input unless told to keep the dimensions."""
     weights = call.constant_shape(1)
@@ -71,51 +95,63 @@ def fully_connected(call: Call) -> Chain | None:
     return (*before, *call.with_fused(dense, call.option(0, "b")), *after)
 
 
-def batch_matmul(call: Call) -> Chain | None:
+def batch_matmul(call: Call) -> Reading:
     """BATCH_MATMUL of two activations, or of one with a constant matrix."""
-    if call.option(0, "?"):
-        return None
+    turned = _swapped(len(call.input_shape)) if call.option(0, "?") else ()
     transpose_b = bool(call.option(1, "?"))
     if len(call.activations) == 2:
         left, right = call.input_shapes
         same_batch = len(left) == len(right) >= 2 and left[:-2] == right[:-2]
-        return (ops.MatMul(transpose_b=transpose_b),) if same_batch else None
+        chain = (ops.MatMul(transpose_b=transpose_b),)
+        return Plan(before=(turned, ()), chain=chain) if same_batch else None
     matrix = call.constant_shape(1)
     if matrix is None or len(matrix) < 2 or any(size != 1 for size in matrix[:-2]):
         return None
-    if len(matrix) > len(call.input_shape):
+    if not 2 <= len(matrix) <= len(call.input_shape):
         return None
-    return (ops.Dense(units=matrix[-2 if transpose_b else -1], bias=False),)
+    return (*turned, ops.Dense(units=matrix[-2 if transpose_b else -1], bias=False))
 
 
-def add(call: Call) -> Chain | None:
+def _swapped(rank: int) -> Chain:
+    """The last two axes in the other order."""
+    return (ops.Transpose(permutation=(*range(rank - 2), rank - 1, rank - 2)),)
+
+
+def add(call: Call) -> Reading:
     """ADD and SUB; adding a constant is a shift."""
     return _binary(call, ops.Add(), shift=True)
 
 
-def multiply(call: Call) -> Chain | None:
+def multiply(call: Call) -> Reading:
     """MUL; multiplying by a constant is a scale."""
     return _binary(call, ops.Mul(), shift=False)
 
 
-def _binary(call: Call, op: ops.Add | ops.Mul, *, shift: bool) -> Chain | None:
+def _binary(call: Call, op: ops.Add | ops.Mul, *, shift: bool) -> Reading:
     fused = call.option(0, "b")
-    shapes = call.input_shapes
     if len(call.operator.inputs) != 2:
         return None
-    if len(shapes) == 2:
-        return call.with_fused(op, fused) if len(shapes[0]) == len(shapes[1]) else None
+    if len(call.activations) == 2:
+        return Plan(before=call.aligned(), chain=call.with_fused(op, fused))
     constant = call.constant_shape(0 if call.is_constant(0) else 1)
-    if constant is None or not _fits_into(constant, shapes[0]):
+    if constant is None:
         return None
+    if not _fits_into(constant, call.input_shape):
+        return with_constant(call, call.operator.code.lower(), constant, fused)
     one = all(size == 1 for size in constant)
     return call.with_activation(ops.Scale(per_channel=not one, shift=shift), fused)
+
+
+def with_constant(call: Call, function: Any, constant: Shape, fused: int = 0) -> Chain:
+    """A function of the activation and a constant."""
+    op = ops.Elementwise(function=function, constants=constant)
+    return call.with_activation(op, fused)
 
 
 def _fits_into(constant: Shape, shape: Shape) -> bool:
     """Whether a constant broadcasts to an activation's shape without making it larger."""
     if len(constant) > len(shape):
-        return all(size == 1 for size in constant)
+        return False
     pairs = zip(reversed(constant), reversed(shape), strict=False)
     return all(size in (1, extent) for size, extent in pairs)
 

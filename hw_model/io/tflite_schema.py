@@ -1,6 +1,7 @@
 """Names and numbers of the TFLite file format, version 3: operator codes, element types, field slots.
 
-Source: the schema in the published format definition (tensorflow/lite/schema, file identifier TFL3).
+Source: the published format definition (tensorflow/lite/schema/schema.fbs, file identifier TFL3), as compiled into
+TensorFlow 2.21 and LiteRT 2.3; a test compares operators and element types with the latter.
 """
 
 from typing import Final
@@ -35,11 +36,19 @@ OPERATORS: Final[tuple[str, ...]] = (
     "ASSIGN_VARIABLE", "BROADCAST_ARGS", "RANDOM_STANDARD_NORMAL", "BUCKETIZE", "RANDOM_UNIFORM", "MULTINOMIAL",
     "GELU", "DYNAMIC_UPDATE_SLICE", "RELU_0_TO_1", "UNSORTED_SEGMENT_PROD", "UNSORTED_SEGMENT_MAX",
     "UNSORTED_SEGMENT_SUM", "ATAN2", "UNSORTED_SEGMENT_MIN", "SIGN", "BITCAST", "BITWISE_XOR", "RIGHT_SHIFT",
+    "STABLEHLO_LOGISTIC", "STABLEHLO_ADD", "STABLEHLO_DIVIDE", "STABLEHLO_MULTIPLY", "STABLEHLO_MAXIMUM",
+    "STABLEHLO_RESHAPE", "STABLEHLO_CLAMP", "STABLEHLO_CONCATENATE", "STABLEHLO_BROADCAST_IN_DIM",
+    "STABLEHLO_CONVOLUTION", "STABLEHLO_SLICE", "STABLEHLO_CUSTOM_CALL", "STABLEHLO_REDUCE", "STABLEHLO_ABS",
+    "STABLEHLO_AND", "STABLEHLO_COSINE", "STABLEHLO_EXPONENTIAL", "STABLEHLO_FLOOR", "STABLEHLO_LOG",
+    "STABLEHLO_MINIMUM", "STABLEHLO_NEGATE", "STABLEHLO_OR", "STABLEHLO_POWER", "STABLEHLO_REMAINDER",
+    "STABLEHLO_RSQRT", "STABLEHLO_SELECT", "STABLEHLO_SUBTRACT", "STABLEHLO_TANH", "STABLEHLO_SCATTER",
+    "STABLEHLO_COMPARE", "STABLEHLO_CONVERT", "STABLEHLO_DYNAMIC_SLICE", "STABLEHLO_DYNAMIC_UPDATE_SLICE",
+    "STABLEHLO_PAD", "STABLEHLO_IOTA", "STABLEHLO_DOT_GENERAL", "STABLEHLO_REDUCE_WINDOW", "STABLEHLO_SORT",
+    "STABLEHLO_WHILE", "STABLEHLO_GATHER", "STABLEHLO_TRANSPOSE", "DILATE", "STABLEHLO_RNG_BIT_GENERATOR",
+    "REDUCE_WINDOW", "STABLEHLO_COMPOSITE", "STABLEHLO_SHIFT_LEFT", "STABLEHLO_CBRT", "STABLEHLO_CASE",
 )
 # fmt: on
 CUSTOM: Final = OPERATORS.index("CUSTOM")
-#: Codes up to here also fit the byte-sized field of old files.
-OLD_CODE_LIMIT: Final = 127
 
 #: Element type names by code, with the bits one element takes; 0 where a type has no fixed size.
 ELEMENT_TYPES: Final[tuple[tuple[str, int], ...]] = (
@@ -53,10 +62,17 @@ DTYPES: Final[dict[str, DType]] = {
     "FLOAT32": "float32", "FLOAT16": "float16", "INT8": "int8", "UINT8": "uint8", "INT16": "int16",
     "INT32": "int32", "INT64": "int64", "BOOL": "bool",
 }  # fmt: skip
+#: What stands in for the other element types, by size, so that the rest of a file can be costed.
+STAND_INS: Final[dict[str, DType]] = {
+    "FLOAT64": "float32", "BFLOAT16": "float16", "FLOAT8_E4M3FN": "float16", "FLOAT8_E5M2": "float16",
+    "INT4": "int8", "INT2": "int8", "UINT4": "int8", "UINT16": "int16", "UINT32": "int32", "UINT64": "int64",
+    "COMPLEX64": "int64", "COMPLEX128": "int64", "STRING": "int32", "RESOURCE": "int32", "VARIANT": "int32",
+}  # fmt: skip
 
-#: Activation a kernel applies while writing its output, by code; RELU_N1_TO_1 and SIGN_BIT have no name here.
+#: Activation a kernel applies while writing its output, by code; two of them have no name in graphs.
 FUSED_ACTIVATIONS: Final[dict[int, ops.ActivationName]] = {1: "relu", 3: "relu6", 4: "tanh"}
-FUSED_CODES: Final[dict[int, str]] = {2: "RELU_N1_TO_1", 5: "SIGN_BIT"}
+RELU_N1_TO_1: Final = 2
+SIGN_BIT: Final = 5
 PADDINGS: Final[tuple[ops.Padding, ...]] = ("same", "valid")
 
 
@@ -81,7 +97,7 @@ class SubgraphSlot:
 class TensorSlot:
     """Fields of a tensor."""
 
-    SHAPE, TYPE, BUFFER, NAME, QUANTIZATION, IS_VARIABLE, SPARSITY = range(7)
+    SHAPE, TYPE, BUFFER, NAME, QUANTIZATION, IS_VARIABLE, SPARSITY, SHAPE_SIGNATURE = range(8)
 
 
 class QuantizationSlot:

@@ -64,9 +64,12 @@ class Blob:
             return self._vector(len(value), value.tobytes())
         if isinstance(value, Ref):
             start = self._vector(len(value), bytes(4 * len(value)))
+            made: dict[int, int] = {}  # an item that occurs twice is written once
             for order, item in enumerate(value):
                 entry = start + 4 + 4 * order
-                struct.pack_into("<I", self.data, entry, self.table(item) - entry)
+                position = made.get(id(item)) or self.table(item)
+                made[id(item)] = position
+                struct.pack_into("<I", self.data, entry, position - entry)
             return start
         return self._vector(len(value), struct.pack(f"<{len(value)}i", *value))
 
@@ -87,11 +90,13 @@ def write_file(
     outputs: list[int],
     *,
     metadata: tuple[str, ...] = (),
+    subgraphs: int = 1,
 ) -> bytes:
-    """A file from tensors (name, shape, type[, values[, quantization]]) and operators (code, in, out[, options]).
+    """A file from tensors and operators.
 
-    Values are bytes or an array; a quantization is (scales, zero points, axis). A code in lower case is
-    that of a custom operator.
+    A tensor is (name, shape, type[, values[, quantization[, fields]]]), an operator (code, in, out[, options]).
+    Values are bytes or an array; a quantization is (scales, zero points, axis); fields are raw ones by slot. A
+    code in lower case is that of a custom operator. An operator that is in the list twice is written once.
     """
     buffers = Ref([{}])
     tables = Ref()
@@ -101,11 +106,11 @@ def write_file(
             content = more[0] if isinstance(more[0], bytes) else np.asarray(more[0]).tobytes()
             buffers.append({0: content})
             fields[2] = Num("I", len(buffers) - 1)
-        if len(more) > 1:
+        if len(more) > 1 and more[1] is not None:
             scales, zeros, axis = more[1]
             scale, zero = np.asarray(scales, np.float32), np.asarray(zeros, np.int64)
             fields[4] = {2: scale, 3: zero, 6: Num("i", axis)}
-        tables.append(fields)
+        tables.append({**fields, **(more[2] if len(more) > 2 else {})})
     codes = list(dict.fromkeys(op[0] for op in operators))
     code_tables = Ref()
     for code in codes:
@@ -113,13 +118,23 @@ def write_file(
         entry: dict[int, Any] = {0: Num("b", min(number, 127)), 3: Num("i", number)}
         code_tables.append({**entry, 1: code} if code.islower() else entry)
     calls = Ref()
-    for code, reads, writes, *options in operators:
+    made: dict[int, dict[int, Any]] = {}
+    for operator in operators:
+        code, reads, writes, *options = operator
         fields = {0: Num("I", codes.index(code)), 1: list(reads), 2: list(writes)}
-        calls.append({**fields, 4: options[0]} if options else fields)
+        fields = {**fields, 4: options[0]} if options else fields
+        calls.append(made.setdefault(id(operator), fields))
     main = {0: tables, 1: list(inputs), 2: list(outputs), 3: calls, 4: "main"}
     notes = Ref([{0: name, 1: Num("I", 0)} for name in metadata])
     blob = Blob()
-    root = {0: Num("I", 3), 1: code_tables, 2: Ref([main]), 3: "by hand", 4: buffers, 6: notes}
+    root = {
+        0: Num("I", 3),
+        1: code_tables,
+        2: Ref([main] * subgraphs),
+        3: "by hand",
+        4: buffers,
+        6: notes,
+    }
     position = blob.table(root)
     struct.pack_into("<I", blob.data, 0, position)
     return bytes(blob.data)

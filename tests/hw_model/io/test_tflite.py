@@ -194,9 +194,9 @@ def test_equal_names_are_told_apart(make_file: MakeFile) -> None:
         ([("a", (1, 4), "INT8"), ("b", (1, 4), "INT8")], [("TANH", [0], [7])], "tensor 7"),
         ([("a", (1, 4), "INT8"), ("b", (1, 4), "INT8")], [("TANH", [1], [1])], "no value"),
         ([("a", (0, 4), "INT8"), ("b", (0, 4), "INT8")], [("TANH", [0], [1])], "positive"),
-        ([("a", (-1, 4), "INT8"), ("b", (1, 4), "INT8")], [("TANH", [0], [1])], "impossible"),
+        ([("a", (-2, 4), "INT8"), ("b", (1, 4), "INT8")], [("TANH", [0], [1])], "impossible"),
         ([("a", (1 << 20,) * 3, "INT8"), ("b", (1,), "INT8")], [("TANH", [0], [1])], "elements"),
-        ([("a", (1, 4), "STRING"), ("b", (1, 4), "INT8")], [("TANH", [0], [1])], "STRING"),
+        ([("a", (1, 4), "INT8"), ("b", (1, 4), "INT8")], [("TANH", [0], [])], "no value"),
         ([("a", (1, 4), "INT8"), ("b", (1, 4), "INT8")], [], "no value"),
         (
             [("a", (1, 4), "INT8"), ("b", (1, 4), "INT8"), ("c", (1, 9), "INT8", bytes(4))],
@@ -227,14 +227,13 @@ def test_contradictions_are_refused(
         read_tflite(make_file(tensors, operators, [0], [1]))
 
 
-def test_many_references_to_one_list_are_refused_quickly(make_file: MakeFile) -> None:
-    """Sharing makes a small file describe billions of items; the reader stops counting at a million."""
-    wide = [0] * 20_000
+@pytest.mark.parametrize("times", [60, 4_000])
+def test_a_file_describes_no_more_than_its_size_allows(make_file: MakeFile, times: int) -> None:
+    """Sharing makes a small file describe billions of items; the reader stops counting long before."""
+    operator = ("CONCATENATION", [0] * 20_000, [1])
     content = make_file(
-        [("a", (1, 4), "INT8"), ("b", (1, 4), "INT8")],
-        [("CONCATENATION", wide, [1])] * 60,
-        [0],
-        [1],
+        [("a", (1, 4), "INT8"), ("b", (1, 4), "INT8")], [operator] * times, [0], [1]
     )
-    with pytest.raises(DataError, match="more than 1,000,000 items"):
+    assert len(content) < 110_000
+    with pytest.raises(DataError, match=r"describes more than [\d,]+ items in [\d,]+ bytes"):
         read_tflite(content)

@@ -1,15 +1,19 @@
 """Each operator of the format, from a hand-made file, as the operation it stands for."""
 
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 import numpy as np
 import pytest
 
+from hw_model import estimate
 from hw_model.graph import ops
 from hw_model.io import read_tflite
+from hw_model.io.html import render_html
+from hw_model.io.text import format_report
 from hw_model.io.tflite_ops import READINGS
-from hw_model.io.tflite_schema import OPERATORS
+from hw_model.io.tflite_schema import DTYPES, ELEMENT_TYPES, OPERATORS, STAND_INS
 
 MAP = (1, 8, 8, 4)
 
@@ -88,6 +92,41 @@ CASES: list[tuple[Any, ...]] = [
     ("DEPTHWISE_CONV_2D", MAP, [np.zeros((1, 3, 3, 8), np.int8)], [(1, 8, 8, 8)],
      {1: _num("i", 1), 2: _num("i", 1)},
      [ops.Conv2D(filters=8, kernel=(3, 3), groups=4)]),
+    ("CONV_2D", MAP, [np.zeros((6, 1, 1, 4), np.int8)], [MAP[:3] + (6,)],
+     {1: _num("i", 1), 2: _num("i", 1), 3: _num("b", 2)},
+     [ops.Conv2D(filters=6, kernel=(1, 1)), ops.Elementwise(function="relu_n1_to_1")]),
+    ("MEAN", MAP, [_i32(3)], [(1, 8, 8)], {}, [ops.Reduce(function="mean", axes=(-1,))]),
+    ("SUM", MAP, [_i32(2, -3)], [(1, 1, 1, 4)], {0: _num("?", 1)},
+     [ops.Reduce(function="sum", axes=(-3, -2), keep_dims=True)]),
+    ("REDUCE_MAX", (1, 9, 5), [_i32(1)], [(1, 5)], {}, [ops.Reduce(function="max", axes=(-2,))]),
+    ("REDUCE_MIN", MAP, [_i32(1, 2)], [(1, 4)], {}, [ops.Reduce(function="min", axes=(-3, -2))]),
+    ("RSQRT", MAP, [], [MAP], {}, [ops.Elementwise(function="rsqrt")]),
+    ("RELU_N1_TO_1", MAP, [], [MAP], {}, [ops.Elementwise(function="relu_n1_to_1")]),
+    ("PRELU", MAP, [np.ones((1, 1, 4), np.int8)], [MAP], {},
+     [ops.Elementwise(function="prelu", constants=(1, 1, 4))]),
+    ("MAXIMUM", MAP, [np.ones((), np.int8)], [MAP], {}, [ops.Elementwise(function="maximum")]),
+    ("MINIMUM", (4,), [np.ones((3, 1), np.int8)], [(3, 4)], {},
+     [ops.Elementwise(function="minimum", constants=(3, 1))]),
+    ("ADD", (1, 4), [np.ones((3, 4), np.int8)], [(3, 4)], {},
+     [ops.Elementwise(function="add", constants=(3, 4))]),
+    ("SUB", (4,), [np.ones((1, 1), np.int8)], [(1, 4)], {},
+     [ops.Elementwise(function="sub", constants=(1, 1))]),
+    ("ARG_MAX", (1, 6, 5, 3), [_i32(1)], [(1, 5, 3)], {},
+     [ops.Transpose(permutation=(0, 2, 3, 1)), ops.ArgMax()]),
+    ("DEPTH_TO_SPACE", (1, 4, 6, 12), [], [(1, 8, 12, 3)], {0: _num("i", 2)},
+     [ops.Reshape(shape=(1, 4, 6, 2, 2, 3)), ops.Transpose(permutation=(0, 1, 3, 2, 4, 5)),
+      ops.Reshape(shape=(1, 8, 12, 3))]),
+    ("SPACE_TO_DEPTH", (1, 8, 12, 3), [], [(1, 4, 6, 12)], {0: _num("i", 2)},
+     [ops.Reshape(shape=(1, 4, 2, 6, 2, 3)), ops.Transpose(permutation=(0, 1, 3, 2, 4, 5)),
+      ops.Reshape(shape=(1, 4, 6, 12))]),
+    ("PACK", (3, 4), [], [(3, 1, 4)], {1: _num("i", -2)}, [ops.Reshape(shape=(3, 1, 4))]),
+    ("UNPACK", (3, 1, 4), [], [(3, 4)], {1: _num("i", 1)}, [ops.Reshape(shape=(3, 4))]),
+    ("GATHER", MAP, [_i32(1, 4, 7)], [(1, 3, 8, 4)], {0: _num("i", 1)},
+     [ops.Slice(begin=(0, 1, 0, 0), sizes=(1, 3, 8, 4), strides=(1, 3, 1, 1))]),
+    ("GATHER", MAP, [np.array(2, np.int32)], [(1, 8, 8)], {0: _num("i", -1)},
+     [ops.Slice(begin=(0, 0, 0, 2), sizes=(1, 8, 8, 1)), ops.Reshape(shape=(1, 8, 8))]),
+    ("BATCH_MATMUL", (1, 7, 12), [np.zeros((7, 5), np.int8)], [(1, 12, 5)], {0: _num("?", 1)},
+     [ops.Transpose(permutation=(0, 2, 1)), ops.Dense(units=5, bias=False)]),
 ]  # fmt: skip
 
 
@@ -187,12 +226,9 @@ def test_changes_of_type(source: str, to: str, code: str, make_file: Callable[..
     ("code", "tensors", "reads"),
     [
         ("my_custom_op", [("x", MAP, "INT8"), ("y", (3, 3), "INT8")], [0]),
-        ("RSQRT", [("x", MAP, "INT8"), ("y", MAP, "INT8")], [0]),
-        (
-            "MEAN",
-            [("x", MAP, "INT8"), ("y", (1, 8, 8), "INT8"), ("c", (1,), "INT32", _i32(3))],
-            [0, 2],
-        ),
+        ("RSQRT", [("x", (1, 4), "COMPLEX64"), ("y", (1, 4), "COMPLEX64")], [0]),
+        ("TANH", [("x", MAP, "INT8"), ("y", MAP, "INT8"), ("z", MAP, "INT8")], [0, 2]),
+        ("MEAN", [("x", MAP, "INT8"), ("y", (1, 8), "INT8"), ("axes", (1,), "INT32")], [0, 2]),
         (
             "RESHAPE",
             [("x", MAP, "INT8"), ("y", (1, 256), "INT8"), ("shape", (2,), "INT32")],
@@ -215,7 +251,94 @@ def test_what_has_no_counterpart_is_opaque(
     assert len(op.inputs) == len(computed)
 
 
-def test_every_reading_is_of_a_known_operator() -> None:
+def test_transposed_convolution_states_its_size_first(
+    make_file: Callable[..., bytes], num: Callable[..., Any]
+) -> None:
+    tensors = [
+        ("size", (4,), "INT32", _i32(1, 16, 15, 6)),
+        ("weights", (6, 3, 3, 4), "INT8", np.zeros((6, 3, 3, 4), np.int8)),
+        ("x", MAP, "INT8"),
+        ("bias", (6,), "INT32", np.zeros(6, np.int32)),
+        ("y", (), "INT8"),
+    ]
+    options = {0: num("b", 0), 1: num("i", 2), 2: num("i", 2), 3: num("b", 1)}
+    graph = read_tflite(make_file(tensors, [("TRANSPOSE_CONV", range(4), [4], options)], [2], [4]))
+    (op,) = graph.ops
+    assert op.type == ops.TransposeConv2D(
+        filters=6, kernel=(3, 3), stride=(2, 2), size=(16, 15), bias=True, activation="relu"
+    )
+    assert graph.macs == 64 * 9 * 6 * 4
+
+
+def test_what_is_packed_gets_an_axis_and_what_is_unpacked_loses_one(
+    make_file: Callable[..., bytes], num: Callable[..., Any]
+) -> None:
+    tensors = [("x", (3, 4), "INT8"), ("y", (3, 4), "INT8"), ("both", (3, 2, 4), "INT8")]
+    tensors += [(name, (2, 4), "INT8") for name in "abc"]
+    calls = [
+        ("PACK", [0, 1], [2], {1: num("i", 1)}),
+        ("UNPACK", [2], [3, 4, 5], {1: num("i", 0)}),
+    ]
+    graph = read_tflite(make_file(tensors, calls, [0, 1], [3, 4, 5]))
+    assert [op.type for op in graph.ops] == [
+        *[ops.Reshape(shape=(3, 1, 4))] * 2,
+        ops.Concat(axis=-2),
+        ops.Split(parts=3, axis=-3),
+        *[ops.Reshape(shape=(2, 4))] * 3,
+    ]
+    assert [op.name for op in graph.ops] == ["both", "both#2", "both#3", "a", "a#2", "b", "c"]
+
+
+def test_the_first_factor_is_transposed_where_the_product_asks_for_it(
+    make_file: Callable[..., bytes], num: Callable[..., Any]
+) -> None:
+    tensors = [("q", (2, 4, 7), "INT8"), ("k", (2, 4, 9), "INT8"), ("s", (2, 7, 9), "INT8")]
+    call = ("BATCH_MATMUL", [0, 1], [2], {0: num("?", 1)})
+    graph = read_tflite(make_file(tensors, [call], [0, 1], [2]))
+    assert [op.type for op in graph.ops] == [ops.Transpose(permutation=(0, 2, 1)), ops.MatMul()]
+
+
+def test_functions_of_two_activations_broadcast(make_file: Callable[..., bytes]) -> None:
+    tensors = [("a", MAP, "INT8"), ("b", (4,), "INT8"), ("d", MAP, "INT8"), ("s", MAP, "INT8")]
+    calls = [("SQUARED_DIFFERENCE", [0, 1], [2]), ("ADD_N", [0, 2, 0], [3])]
+    graph = read_tflite(make_file(tensors, calls, [0, 1], [3]))
+    assert [op.type for op in graph.ops] == [
+        ops.Reshape(shape=(1, 1, 1, 4)),
+        ops.Elementwise(function="squared_difference"),
+        ops.Elementwise(function="add"),
+    ]
+
+
+def test_the_tables_are_those_of_the_format() -> None:
+    """Against the format definition that the LiteRT runtime carries."""
+    schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    codes = {name: code for name, code in vars(schema.BuiltinOperator).items() if name[0].isupper()}
+    assert dict(zip(OPERATORS, range(len(OPERATORS)), strict=True)) == codes
+    types = {name: code for name, code in vars(schema.TensorType).items() if name[0].isupper()}
+    assert {name: code for code, (name, _) in enumerate(ELEMENT_TYPES)} == types
+
+
+def test_every_element_type_has_a_graph_type_or_a_stand_in() -> None:
+    assert {*DTYPES, *STAND_INS} == {name for name, _ in ELEMENT_TYPES}
+    assert not set(DTYPES) & set(STAND_INS)
     assert set(READINGS) <= set(OPERATORS)
-    assert OPERATORS.index("BATCH_MATMUL") == 126
-    assert OPERATORS.index("GELU") == 150
+
+
+@pytest.mark.parametrize("target", ["coral_usb", "pixel6"])
+def test_no_operator_is_passed_over_in_silence(
+    make_file: Callable[..., bytes], target: str
+) -> None:
+    """Every operator of the format without a reading is a host row, and the report says so in all three forms."""
+    others = [code for code in OPERATORS if code not in {*READINGS, "SHAPE", "RANK", "CUSTOM"}]
+    assert len(others) > 150
+    tensors = [(f"t{index}", (1, 4), "INT8") for index in range(len(others) + 1)]
+    calls = [(code, [index], [index + 1]) for index, code in enumerate(others)]
+    report = estimate(read_tflite(make_file(tensors, calls, [0], [len(others)])), target=target)
+    assert [row.kind for row in report.rows] == ["Opaque"] * len(others)
+    assert all(row.binding == "host" and row.time_us > 0 for row in report.rows)
+    assert all(code in row.why for code, row in zip(others, report.rows, strict=True))
+    (warning,) = report.warnings
+    assert warning.startswith("No cost model for 1 FLOOR, 1 ")
+    assert f"warning  {warning}" in format_report(report)
+    assert escape(warning) in render_html(report)
+    assert report.to_dict()["warnings"] == [warning]
