@@ -78,7 +78,7 @@ def work_of(target: Target, kind: ops.OpType, inputs: tuple[Shape, ...]) -> Work
             events=events,
             on_host=True,
         )
-    layer = _layer(kind, inputs, outputs[0])
+    layer = layer_of(kind, inputs, outputs[0])
     if layer is not None:
         return _on_array(target, kind, layer, inputs, sizes)
     count = _MOVES.get(type(kind), _pointwise)
@@ -110,7 +110,7 @@ def _total(shapes: tuple[Shape, ...]) -> int:
     return sum(math.prod(shape) for shape in shapes)
 
 
-def _layer(kind: ops.OpType, inputs: tuple[Shape, ...], output: Shape) -> Layer | None:
+def layer_of(kind: ops.OpType, inputs: tuple[Shape, ...], output: Shape) -> Layer | None:
     """The operation as work for lanes and dot products, when it is one."""
     if isinstance(kind, ops.Conv2D | ops.GroupConv2D):
         groups = kind.groups
@@ -182,7 +182,7 @@ def _on_array(
             int_multiply=macs,
             int_adder=macs,
             nlu_active=sizes[1],
-            narrow_mem_word_access=_words(target, fetched) + _words(target, sizes[1]),
+            narrow_mem_word_access=words_of(target, fetched) + words_of(target, sizes[1]),
             wide_byte_access=stored * passes,
             ring_bus=stored * passes + exchanged,
         ),
@@ -195,7 +195,8 @@ def _on_array(
     )
 
 
-def _words(target: Target, count: int) -> int:
+def words_of(target: Target, count: int) -> int:
+    """Words of activation memory that hold `count` bytes."""
     return -(-count // target.energy.narrow_word_bytes)
 
 
@@ -216,7 +217,7 @@ def _streamed(
         events=Events(
             int_adder=math_ops,
             nlu_active=writes,
-            narrow_mem_word_access=_words(target, reads) + _words(target, writes),
+            narrow_mem_word_access=words_of(target, reads) + words_of(target, writes),
             ring_bus=moved,
         ),
     )
@@ -280,7 +281,7 @@ def _gathering(
     target: Target, kind: ops.OpType, inputs: tuple[Shape, ...], sizes: tuple[int, int]
 ) -> Work:
     """Rows of a table that stays off the chip."""
-    events = Events(wide_data_transfer=sizes[1], narrow_mem_word_access=_words(target, sizes[1]))
+    events = Events(wide_data_transfer=sizes[1], narrow_mem_word_access=words_of(target, sizes[1]))
     cycles = math.ceil(sizes[1] / target.array.parameter_broadcast_bytes_per_cycle)
     return Work(
         ceilings=Ceilings(parameter_broadcast=cycles),
