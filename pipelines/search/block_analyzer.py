@@ -45,6 +45,8 @@ class BlockCost:
     energy_uj: float
     #: Multiply-adds as a share of what the full array could have done in the time.
     utilization: float
+    #: What the slowest operation waits for, in words.
+    why: str
 
     @property
     def label(self) -> str:
@@ -68,6 +70,7 @@ class BlockCost:
             "latency_us": self.latency_us,
             "energy_uj": self.energy_uj,
             "utilization": self.utilization,
+            "why": self.why,
         }
 
 
@@ -106,6 +109,7 @@ class Sweep:
     """A grid with its costs; `illegal` says why a choice is no block at a place."""
 
     target: Target
+    evaluator: str
     evaluator_id: str
     declared_error: float
     grid: Grid
@@ -145,6 +149,7 @@ class BlockMeter:
         outside_us = terms.input_us + terms.output_us + terms.fixed_us + started_us
         latency_us = report.latency_ms * 1e3 - outside_us
         moved = terms.input_bytes + terms.output_bytes + link.instruction_bytes_base
+        slowest = max(self._evaluator.rows(graph), key=lambda row: row.time_us)
         outside_uj = moved * self.target.energy.input_bus_transfer_pj * 1e-6
         return BlockCost(
             place=place,
@@ -154,6 +159,7 @@ class BlockMeter:
             latency_us=latency_us,
             energy_uj=report.active_energy_mj * 1e3 - outside_uj,
             utilization=report.macs / (latency_us * 1e3 * self.target.peak_gmacs_per_s),
+            why=f"Slowest: {slowest.kind}, {slowest.time_us:.1f} us. {slowest.why}",
         )
 
 
@@ -201,6 +207,7 @@ def sweep(
             advance()
     return Sweep(
         target=target,
+        evaluator=evaluator,
         evaluator_id=meter.evaluator_id,
         declared_error=meter.declared_error,
         grid=grid,

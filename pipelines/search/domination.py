@@ -8,14 +8,14 @@ nothing else goes on, as where they push another layer's parameters off the chip
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from hw_model.cost import Evaluator, evaluator_for
 from hw_model.errors import SpecError
 from hw_model.targets import Target
 from model_zoo.spec import BlockKind, Stack
-from pipelines.search.block_analyzer import Place, stack_graph
+from pipelines.search.block_analyzer import Place, Sweep, stack_graph
 
 RULE = (
     "Dominated: another block at the same place, with at least the parameters, multiply-adds and kernel, "
@@ -98,13 +98,15 @@ class Options:
     worth: Mapping[BlockChoice, Worth]
     error: float
 
-    def dominator(self, choice: BlockChoice, group_size: int | None) -> BlockChoice | None:
-        """The fastest undominated choice that dominates this one where the group size gene is `group_size`."""
+    def dominator(
+        self, choice: BlockChoice, group_sizes: Collection[int | None]
+    ) -> BlockChoice | None:
+        """The fastest undominated choice that dominates this one, where the group size gene is one of these."""
         mine = self.worth[choice]
         found = {
             other: worth
             for other, worth in self.worth.items()
-            if other.group_size == group_size and worth.beats(mine, self.error)
+            if other.group_size in group_sizes and worth.beats(mine, self.error)
         }
         best = [
             other
@@ -127,3 +129,31 @@ def options_at(
             worth[choice] = meter.worth(stack, place)
         advance()
     return Options(worth=worth, error=meter.declared_error)
+
+
+#: Dominated choices of a sweep, each with the better one.
+Useless = Mapping[tuple[Place, Stack], Stack]
+
+
+def dominated_in(sweep: Sweep) -> Useless:
+    """The dominated choices of a sweep, each with the fastest undominated one that dominates it."""
+    meter = WorthMeter(sweep.target, sweep.evaluator)
+    found: dict[tuple[Place, Stack], Stack] = {}
+    for place in sweep.grid.places:
+        stacks = {_choice(cost.stack): cost.stack for cost in sweep.at(place)}
+        options = options_at(place, stacks, meter)
+        sizes = {choice.group_size for choice in stacks}
+        for choice, stack in stacks.items():
+            by = options.dominator(choice, sizes)
+            if by is not None:
+                found[place, stack] = stacks[by]
+    return found
+
+
+def _choice(stack: Stack) -> BlockChoice:
+    return BlockChoice(
+        kind=stack.kind,
+        kernel=stack.kernel,
+        expansion=stack.expansion,
+        group_size=stack.group_size,
+    )

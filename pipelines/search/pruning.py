@@ -83,7 +83,7 @@ class Table:
         """Whether nothing is lost without this choice; an impossible group is a fused block anyway."""
         if choice not in self.options.worth:
             return True
-        return self.options.dominator(choice, group_size) is not None
+        return self.options.dominator(choice, (group_size,)) is not None
 
 
 def slots_of(template: ModelSpec) -> tuple[Slot, ...]:
@@ -278,7 +278,7 @@ def _context(table: Table, kept: Mapping[str, tuple[Value, ...]]) -> Context:
     rows: dict[tuple[Any, ...], list[int | None]] = {}
     pruned = 0
     for choice in table.options.worth:
-        by = table.options.dominator(choice, choice.group_size)
+        by = table.options.dominator(choice, (choice.group_size,))
         gone = choice.kind == "group_fused" and choice.group_size not in sizes
         pruned += gone or by is not None
         open_still = choice.group_size in sizes and all(
