@@ -86,7 +86,8 @@ def _charts(sweep: Sweep, useless: Useless) -> Html:
     )
     parts: list[Html] = [
         note(
-            "Up is slower, right has more parameters. Larger dots have larger kernels. Point at one for details."
+            "Up is slower, right has more parameters. Larger dots have larger kernels, faded ones are "
+            "never useful. Point at one for details."
         ),
         keys,
     ]
@@ -99,6 +100,7 @@ def _charts(sweep: Sweep, useless: Useless) -> Html:
             dots=tuple(_dot(cost, useless) for cost in costs),
             lines=(*_families(costs), Line(points=_front(costs), kind="line", steps=True)),
             x_log=True,
+            y_log=True,
             x_format=_count,
         )
         parts += [el("h3", str(place)), draw(chart)]

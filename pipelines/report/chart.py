@@ -52,6 +52,7 @@ class Chart:
     marks: tuple[Mark, ...] = ()
     rug: tuple[float, ...] = ()
     x_log: bool = False
+    y_log: bool = False
     #: Ticks of the x axis at whole numbers only.
     whole_x: bool = False
     y_format: Callable[[float], str] = field(default=lambda value: f"{value:g}")
@@ -66,7 +67,7 @@ def draw(chart: Chart) -> Html:
         return el("p", "Nothing to show yet.", class_="note")
     xs += [mark.x for mark in chart.marks]
     to_x = _scale(xs + list(chart.rug), LEFT, WIDTH - RIGHT, log=chart.x_log)
-    to_y = _scale(ys, HEIGHT - BOTTOM, TOP, log=False)
+    to_y = _scale(ys, HEIGHT - BOTTOM, TOP, log=chart.y_log)
     body = join(
         (
             _axes(chart, to_x, to_y),
