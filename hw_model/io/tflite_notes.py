@@ -8,7 +8,7 @@ from hw_model.io.tflite_call import is_foreign
 from hw_model.io.tflite_file import TFLiteFile
 
 _COMPILED = "edgetpu-custom-op"
-_SHOWN = 6
+_SHOWN = 4
 _NAME_LIMIT = 60
 _INTEGERS = {"int8", "uint8", "int16"}
 _FLOATS = {"float32", "float16"}
