@@ -6,7 +6,7 @@ from typing import Any
 
 from hw_model.cost.energy import ENERGY_COMPONENTS, idle_mj
 from hw_model.graph.types import Graph, Shape
-from hw_model.targets.target import Target
+from hw_model.targets.target import Energy, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +117,44 @@ class CostReport:
         total["input_bus_transfer"] += moved_pj * 1e-9
         return total
 
+    @cached_property
+    def active_energy_interval_mj(self) -> tuple[float, float]:
+        """Active energy with every price at the low, and at the high end of its range."""
+        low, high = (self._priced_mj(end, idle=False) for end in self._ends)
+        return low, high
+
+    @cached_property
+    def energy_interval_mj(self) -> tuple[float, float]:
+        """Energy, idle power included, over the ranges of prices and the declared error of latency."""
+        low, high = (self._priced_mj(end, idle=True) for end in self._ends)
+        return low, high
+
+    @property
+    def _ends(self) -> tuple[tuple[Energy, float], ...]:
+        """Prices at the ends of their ranges, and what the latency may be as a share of the predicted one."""
+        error = self.declared_error
+        return (self.target.energy_low, max(0.0, 1 - error)), (self.target.energy_high, 1 + error)
+
+    def _priced_mj(self, end: tuple[Energy, float], *, idle: bool) -> float:
+        prices, time_share = end
+        total = 0.0
+        for component, millijoules in self.energy_by_component_mj.items():
+            if component == "idle":
+                total += idle * prices.idle_w * self.latency_ms * time_share
+            elif millijoules:
+                name = f"{component}_pj"
+                share = getattr(prices, name) / getattr(self.target.energy, name)
+                total += millijoules * float(share)
+        return total
+
+    def protocol_energy_mj(self, inferences_per_s: float = 30.0) -> float:
+        """What the papers' procedure gives: mean active power at a rate of inferences, times the latency.
+
+        Source: Akin et al. 2022, section 5.5. Idle power is subtracted; the mean is over busy and idle time, so
+        the figure compares networks and is smaller than the active energy of one inference.
+        """
+        return self.active_energy_mj * inferences_per_s * self.latency_ms * 1e-3
+
     def to_dict(self, *, rows: bool = True) -> dict[str, Any]:
         """The report as JSON-ready values; without rows it stays short."""
         skip = {"source", "target", "model_terms"}
@@ -127,6 +165,8 @@ class CostReport:
         if rows:
             data["warnings"] = list(self.warnings)
             data["energy_by_component_mj"] = self.energy_by_component_mj
+            data["active_energy_interval_mj"] = list(self.active_energy_interval_mj)
+            data["energy_interval_mj"] = list(self.energy_interval_mj)
             data["rows"] = [
                 {f.name: _plain(getattr(row, f.name)) for f in fields(OpRow)} for row in self.rows
             ]

@@ -254,9 +254,10 @@ def _layers(report: CostReport) -> str:
 
 
 def _energy_note(report: CostReport) -> str:
+    low_mj, high_mj = report.energy_interval_mj
     return (
-        "Counted events times assumed prices: good for comparing networks, not calibrated on a device. "
-        f"Idle power alone is {report.energy_mj - report.active_energy_mj:.3g} mJ."
+        "Counted events times assumed prices: good for comparing networks, not measured on a device. "
+        f"Over the ranges of those prices it is {low_mj:.2g} to {high_mj:.2g} mJ. Idle power alone is {report.energy_mj - report.active_energy_mj:.3g} mJ."
     )
 
 
@@ -300,6 +301,8 @@ def _constants(report: CostReport) -> str:
     for constant in report.target.constants:
         value = constant.value
         shown = ", ".join(value) if isinstance(value, tuple) else f"{value:,g}"
+        if constant.low != constant.high:
+            shown += f" ({constant.low:,g} to {constant.high:,g})"
         kind = "fitted" if constant.fitted else "assumed" if constant.assumption else "published"
         flag = ' class="flag"' if kind == "assumed" else ""
         rows += (

@@ -46,11 +46,12 @@ def _summary(report: CostReport) -> list[str]:
         f", {megabytes(report.streamed_bytes)} streamed each time" if report.streamed_bytes else ""
     )
     idle_mj = report.energy_mj - report.active_energy_mj
+    low_mj, high_mj = report.energy_interval_mj
     return [
         f"{report.graph_name} on {report.target.title}",
         f"  latency  {report.latency_ms:.3g} ms   off by {report.declared_error:.0%} on average on published networks",
         f"  energy   {report.energy_mj:.3g} mJ   {report.active_energy_mj:.3g} active + {idle_mj:.3g} idle; "
-        "not calibrated, use it to compare",
+        f"{low_mj:.2g} to {high_mj:.2g} over the ranges of its prices, not measured: compare, do not quote",
         f"  work     {millions(report.macs)} multiply-adds at {report.utilization:.0%} of peak, "
         f"{megabytes(report.parameter_bytes)} of parameters{streamed}",
         f"  by       evaluator {report.evaluator_id}, target {report.target_name} ({report.target_id})",

@@ -30,7 +30,7 @@ PARTS: dict[str, type] = {
     "accuracy": Accuracy,
 }  # fmt: skip
 LABELS = ("name", "title", "group_form")
-CONSTANT_KEYS = ("value", "unit", "source", "assumption", "fitted")
+CONSTANT_KEYS = ("value", "unit", "source", "assumption", "fitted", "low", "high")
 
 
 def list_targets() -> tuple[str, ...]:
@@ -97,11 +97,16 @@ def from_data(data: dict[str, Any]) -> Target:
             for entry in fields
         ]
         constants += read
-        parts[name] = cls(
-            **{entry.name: item.value for entry, item in zip(fields, read, strict=True)}
-        )
+        parts[name] = _part(cls, read, "value")
+        if cls is Energy:
+            parts |= {f"{name}_{end}": _part(cls, read, end) for end in ("low", "high")}
     labels = {label: data[label] for label in LABELS}
     return Target(**labels, **parts, constants=tuple(constants))
+
+
+def _part(cls: type, read: list[Constant], end: str) -> Any:
+    """One part of a target from the values of its constants, or from one end of their ranges."""
+    return cls(**{item.path.partition(".")[2]: getattr(item, end) for item in read})
 
 
 def _check_keys(path: str, table: dict[str, Any], known: tuple[str, ...]) -> None:
@@ -119,7 +124,12 @@ def _check_keys(path: str, table: dict[str, Any], known: tuple[str, ...]) -> Non
 def _constant(path: str, table: Any, entry: "dataclasses.Field[Any]", kind: Any) -> Constant:
     if not isinstance(table, dict):
         raise SpecError(path, f"must be a table with value, unit and source. Received: {table!r}")
-    _check_keys(path, {"assumption": False, "fitted": False, **table}, CONSTANT_KEYS)
+    optional = {"assumption": False, "fitted": False}
+    if not entry.metadata["interval"]:
+        # A range that nothing reads would look as if it counted.
+        _check_keys(path, {**optional, **table}, CONSTANT_KEYS[:-2])
+    else:
+        _check_keys(path, {**optional, **table}, CONSTANT_KEYS)
     unit, source = entry.metadata["unit"], table["source"]
     if table["unit"] != unit:
         raise SpecError(f"{path}.unit", f"must be {unit!r}. Received: {table['unit']!r}")
@@ -128,9 +138,22 @@ def _constant(path: str, table: Any, entry: "dataclasses.Field[Any]", kind: Any)
     for flag in ("assumption", "fitted"):
         if not isinstance(table.get(flag, False), bool):
             raise SpecError(f"{path}.{flag}", f"must be true or false. Received: {table[flag]!r}")
+    minimum = entry.metadata["minimum"]
+    value, low, high = (
+        _value(f"{path}.{key}", table.get(key, table["value"]), kind, minimum)
+        for key in ("value", "low", "high")
+    )
+    if not low <= value <= high or (value == 0) != (high == 0):
+        raise SpecError(
+            path,
+            "must lie between its low and high, all above 0 or all 0. "
+            f"Received: value {value!r}, low {low!r}, high {high!r}",
+        )
     return Constant(
         path=path,
-        value=_value(f"{path}.value", table["value"], kind, entry.metadata["minimum"]),
+        value=value,
+        low=low,
+        high=high,
         unit=unit,
         source=source,
         assumption=table.get("assumption", False),

@@ -9,9 +9,9 @@ from typing import Any
 from hw_model.graph import GroupForm
 
 
-def quantity(unit: str, *, minimum: float = 0.0) -> Any:
-    """A constant of a target: its unit, and the smallest value that makes sense."""
-    return field(metadata={"unit": unit, "minimum": minimum})
+def quantity(unit: str, *, minimum: float = 0.0, interval: bool = False) -> Any:
+    """A constant of a target: its unit, the smallest value that makes sense, whether a file states its range."""
+    return field(metadata={"unit": unit, "minimum": minimum, "interval": interval})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,19 +89,22 @@ class Host:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Energy:
-    """Energy per counted event; components are those of the Coral chip's EnergyTable registers."""
+    """Energy per counted event; components are those of the Coral chip's EnergyTable registers.
 
-    idle_w: float = quantity("W")
-    ring_bus_pj: float = quantity("pJ/B")
-    nlu_active_pj: float = quantity("pJ/output")
-    wide_byte_access_pj: float = quantity("pJ/B")
-    narrow_mem_word_access_pj: float = quantity("pJ/word")
+    A file states a range with each price: `Target.energy_low` and `energy_high` hold its ends.
+    """
+
+    idle_w: float = quantity("W", interval=True)
+    ring_bus_pj: float = quantity("pJ/B", interval=True)
+    nlu_active_pj: float = quantity("pJ/output", interval=True)
+    wide_byte_access_pj: float = quantity("pJ/B", interval=True)
+    narrow_mem_word_access_pj: float = quantity("pJ/word", interval=True)
     narrow_word_bytes: int = quantity("B", minimum=1)
-    int_multiply_pj: float = quantity("pJ/multiply")
-    int_adder_pj: float = quantity("pJ/add")
-    float32_adder_pj: float = quantity("pJ/add")
-    input_bus_transfer_pj: float = quantity("pJ/B")
-    wide_data_transfer_pj: float = quantity("pJ/B")
+    int_multiply_pj: float = quantity("pJ/multiply", interval=True)
+    int_adder_pj: float = quantity("pJ/add", interval=True)
+    float32_adder_pj: float = quantity("pJ/add", interval=True)
+    input_bus_transfer_pj: float = quantity("pJ/B", interval=True)
+    wide_data_transfer_pj: float = quantity("pJ/B", interval=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +125,9 @@ class Constant:
     source: str
     assumption: bool
     fitted: bool
+    #: The range of the value where its file states one, else the value twice.
+    low: float | int | tuple[str, ...]
+    high: float | int | tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +144,8 @@ class Target:
     overhead: Overhead
     host: Host
     energy: Energy
+    energy_low: Energy
+    energy_high: Energy
     accuracy: Accuracy
     constants: tuple[Constant, ...] = field(default=(), compare=False, repr=False)
 

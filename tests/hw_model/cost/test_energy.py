@@ -1,8 +1,10 @@
 """Energy: within what is published for the chip, dominated by what should dominate, ranked as latency is."""
 
+from dataclasses import replace
+
 import pytest
 
-from hw_model import estimate, load_target
+from hw_model import estimate, list_targets, load_target
 from hw_model.calibrate.correlate import correlate
 from hw_model.calibrate.reference_nets import conv_chain, reference_net
 from hw_model.cost import ENERGY_COMPONENTS
@@ -54,3 +56,26 @@ def test_active_energy_leaves_idle_power_out() -> None:
     report = estimate(spec_of("mobilenet_edgetpu_v2_s"), target="pixel6")
     idle_w = load_target("pixel6").energy.idle_w
     assert report.energy_mj - report.active_energy_mj == pytest.approx(idle_w * report.latency_ms)
+
+
+@pytest.mark.parametrize("target", list_targets())
+def test_the_interval_holds_the_figure_and_follows_its_prices(target: str) -> None:
+    report = estimate(spec_of("mobilenet_edgetpu_v2_s"), target=target)
+    for figure, (low, high) in (
+        (report.active_energy_mj, report.active_energy_interval_mj),
+        (report.energy_mj, report.energy_interval_mj),
+    ):
+        assert 0 < low < figure < high
+    chosen = load_target(target)
+    priced = replace(chosen, energy=chosen.energy_low, constants=())
+    assert estimate(report.graph, target=priced).active_energy_mj == pytest.approx(
+        report.active_energy_interval_mj[0]
+    )
+
+
+def test_the_papers_procedure_averages_over_idle_time() -> None:
+    """At as many inferences a second as fit, mean active power times latency is the active energy."""
+    report = estimate(spec_of("mobilenet_edgetpu_v2_s"), target="pixel6")
+    full_rate = 1e3 / report.latency_ms
+    assert report.protocol_energy_mj(full_rate) == pytest.approx(report.active_energy_mj)
+    assert report.protocol_energy_mj() == pytest.approx(report.active_energy_mj * 30 / full_rate)

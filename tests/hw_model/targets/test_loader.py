@@ -84,6 +84,9 @@ def _break(data: dict[str, Any], change: str) -> None:
         "part": lambda: data.update(arrays={}),
         "name": lambda: data.update(name=""),
         "form": lambda: data.update(group_form="any"),
+        "range": lambda: data["energy"]["idle_w"].update(low=9.0),
+        "zero": lambda: data["energy"]["idle_w"].update(low=0.0, value=0.0),
+        "useless": lambda: array["clock_mhz"].update(low=100),
     }
     changes[change]()
 
@@ -108,6 +111,9 @@ def _break(data: dict[str, Any], change: str) -> None:
         ("part", r"^arrays: is unknown; did you mean 'array'"),
         ("name", r"^name: must be text"),
         ("form", r"^group_form: must be 'split' or 'native'"),
+        ("range", r"^energy\.idle_w: must lie between its low and high"),
+        ("zero", r"^energy\.idle_w: must lie between its low and high, all above 0 or all 0"),
+        ("useless", r"^array\.clock_mhz\.low: is unknown"),
     ],
 )
 def test_a_wrong_file_is_refused_by_path(data: dict[str, Any], change: str, message: str) -> None:
