@@ -174,7 +174,7 @@ def stack_graph(stack: Stack, place: Place) -> Graph:
     alone = Backbone(stem=Stem(kernel=1, filters=place.channels, stride=1), stacks=(stack,))
     for block in alone.blocks():
         x = lower_block(builder, x, block, "mobilenet_edgetpu_v2")
-    return builder.finish(x, name=choice_label(stack))
+    return builder.finish(x, name=stack.kind)
 
 
 def choice_label(stack: Stack) -> str:
