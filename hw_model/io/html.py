@@ -13,7 +13,7 @@ from hw_model.io.text import BINDING_WORDS, megabytes, millions, shape_text, tim
 COLOURS = {
     "mac_array": "#0072b2", "activation_fetch": "#d55e00", "output_drain": "#e69f00",
     "parameter_broadcast": "#009e73", "on_chip_exchange": "#56b4e9", "parameter_streaming": "#cc79a7",
-    "overhead": "#8c8c8c", "host": "#c00000", "none": "#bbbbbb", "model": "#5c5c5c",
+    "activation_spill": "#7b4173", "overhead": "#8c8c8c", "host": "#c00000", "none": "#bbbbbb", "model": "#5c5c5c",
 }  # fmt: skip
 STYLE = """
 :root{color-scheme:light dark;--ink:#1b1f24;--soft:#667080;--line:#dfe3e8;--card:#fff;--page:#f5f6f8}
@@ -49,19 +49,24 @@ def render_html(report: CostReport) -> str:
             f"target {report.target_id}</p>",
             *(f'<p class="flag">Warning: {escape(line)}</p>' for line in report.warnings),
             _cards(report),
-            _section("Where the time goes", "Time under each ceiling.", _shares(report)),
-            _section(
+            section("Where the time goes", "Time under each ceiling.", _shares(report)),
+            section(
                 "Roofline",
                 "Each dot is an operation. Below the slope it waits for on-chip memory, below the flat roof "
                 "for multipliers; far below both, it is small or fills the array badly. Rest on a dot to see why.",
                 _legend(report) + _roofline(report),
             ),
-            _section("Time per layer", "In execution order.", _legend(report) + _layers(report)),
-            _section("Energy", _energy_note(report), _energy(report)),
-            _section("Operations", "", _table(report)),
-            _section("What this is computed from", "", _constants(report)),
+            section("Time per layer", "In execution order.", _legend(report) + _layers(report)),
+            section("Energy", _energy_note(report), _energy(report)),
+            section("Operations", "", _table(report)),
+            section("What this is computed from", "", _constants(report)),
         )
     )
+    return page(title, body)
+
+
+def page(title: str, body: str) -> str:
+    """A whole page around its body; both are HTML already."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -69,7 +74,8 @@ def render_html(report: CostReport) -> str:
     )
 
 
-def _section(title: str, note: str, content: str) -> str:
+def section(title: str, note: str, content: str) -> str:
+    """A part of a page under a heading; `content` is HTML already."""
     paragraph = f"<p>{escape(note)}</p>" if note else ""
     return f"<section><h2>{escape(title)}</h2>{paragraph}{content}</section>"
 

@@ -2,11 +2,15 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hw_model.errors import UsageError
 from pipelines.cli.answer import Answer
 from pipelines.cli.options import add_evaluator, add_json, add_model, add_size, add_target
 from pipelines.cli.references import graph_of, is_tflite, parse_size
+
+if TYPE_CHECKING:
+    from hw_model.graph import Graph
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="show every operation in order")
     parser.add_argument(
         "--html", metavar="OUT.html", help="also write a page: roofline, time per layer, energy"
+    )
+    parser.add_argument(
+        "--schedule",
+        metavar="T,T,...",
+        help="assign the layers to several targets (names, .toml files, or the first word of names, such as mensa) "
+        "instead of --target",
+    )
+    parser.add_argument(
+        "--objective",
+        choices=("latency", "energy"),
+        help="what a schedule makes small (default: latency)",
     )
     add_json(parser)
 
@@ -39,12 +54,33 @@ def run(args: argparse.Namespace) -> Answer:
             "A .tflite file has its size and classes; leave --input-size and --num-classes out"
         )
     graph = graph_of(args.model, size=size, num_classes=args.num_classes)
+    if args.schedule:
+        return _schedule(graph, args)
+    if args.objective:
+        raise UsageError("--objective belongs to --schedule")
     report = estimate(graph, target=_target(args.target), evaluator=args.evaluator)
     text = format_report(report, slowest=None if args.all else args.top).rstrip()
     if args.html:
         write_html(report, args.html)
         text += f"\n\nPage written to {args.html}"
     return Answer(text=text, data={"model": args.model, **report.to_dict()})
+
+
+def _schedule(graph: "Graph", args: argparse.Namespace) -> Answer:
+    from hw_model.io.schedule import format_schedule, write_schedule_html
+    from hw_model.mapping.assign import assign, targets_named
+
+    schedule = assign(
+        graph,
+        targets_named(args.schedule),
+        objective=args.objective or "latency",
+        evaluator=args.evaluator,
+    )
+    text = format_schedule(schedule).rstrip()
+    if args.html:
+        write_schedule_html(schedule, args.html)
+        text += f"\n\nPage written to {args.html}"
+    return Answer(text=text, data={"model": args.model, **schedule.to_dict()})
 
 
 def _target(name: str) -> str | Path:
