@@ -10,7 +10,10 @@ from hw_model.graph import Graph
 from hw_model.targets.target import Target
 
 #: Name to class; a class is imported when it is first asked for.
-EVALUATORS = {"analytical": "hw_model.cost.analytical:Analytical"}
+EVALUATORS = {
+    "analytical": "hw_model.cost.analytical:Analytical",
+    "simulator": "hw_model.cost.simulator:Simulator",
+}
 
 
 class Evaluator(Protocol):

@@ -92,6 +92,14 @@ def _parameter_streaming(target: Target, kind: ops.OpType, work: Work) -> str:
     )
 
 
+def _activation_spill(target: Target, kind: ops.OpType, work: Work) -> str:
+    memory_kb = target.memory.activation_bytes / 1e3
+    return (
+        f"needs all of its inputs before its first output, and they do not fit the {memory_kb:,.0f} kB for "
+        "activations together: its results cross the link and come back; make the map smaller before it"
+    )
+
+
 def _overhead(target: Target, kind: ops.OpType, work: Work) -> str:
     return f"less work than the {target.overhead.op_us:.1f} us it takes to start an operation: merge or drop it"
 
@@ -123,6 +131,7 @@ _REASONS: dict[str, Callable[[Target, ops.OpType, Work], str]] = {
     "parameter_broadcast": _parameter_broadcast,
     "on_chip_exchange": _exchange,
     "parameter_streaming": _parameter_streaming,
+    "activation_spill": _activation_spill,
     "overhead": _overhead,
     "host": _host,
     "none": _none,

@@ -12,6 +12,7 @@ BINDING_WORDS = {
     "parameter_broadcast": "parameter broadcast",
     "on_chip_exchange": "on-chip exchange",
     "parameter_streaming": "parameter streaming",
+    "activation_spill": "activations off the chip",
     "overhead": "starting operations",
     "host": "host operations",
     "none": "nothing",
