@@ -3,8 +3,15 @@
 import math
 from collections.abc import Callable
 
+from hw_model.calibrate.inception_nets import (
+    densenet,
+    inception_resnet_v2,
+    inception_v3,
+    inception_v4,
+)
+from hw_model.calibrate.net import Net
 from hw_model.errors import UnknownNameError
-from hw_model.graph import Graph, GraphBuilder, ops
+from hw_model.graph import Graph, ops
 
 V1_ROWS = (  # MobileNet v1, table 1 of arXiv 1704.04861: (filters, stride) of each separable block
     (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1),
@@ -16,7 +23,7 @@ V2_ROWS = (  # MobileNet v2, table 2 of arXiv 1801.04381: (expansion, filters, r
 #: VGG, columns D and E of table 1 of arXiv 1409.1556: convolutions per stage.
 VGG_STAGES = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 RESNET_STAGES = {50: (3, 4, 6, 3), 152: (3, 8, 36, 3)}  # arXiv 1512.03385, table 1
-#: SqueezeNet v1.1 (arXiv 1602.07360): squeeze widths; both expands are four times as wide.
+#: SqueezeNet (arXiv 1602.07360, table 1): squeeze widths; both expands are four times as wide.
 SQUEEZE_FIRES = (16, 16, 32, 32, 48, 48, 64, 64)
 LITE_ROWS = (  # EfficientNet-B0, table 1 of arXiv 1905.11946: (kernel, expansion, filters, repeats, stride)
     (3, 1, 16, 1, 1), (3, 6, 24, 2, 2), (5, 6, 40, 2, 2), (3, 6, 80, 3, 2), (5, 6, 112, 3, 1), (5, 6, 192, 4, 2),
@@ -31,72 +38,9 @@ INCEPTION_V1 = (  # arXiv 1409.4842, table 1: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 
 )  # fmt: skip
 
 
-class _Net:
-    """Inference-form layers on a `GraphBuilder`: bias and activation are already inside."""
-
-    def __init__(self, height: int, width: int, channels: int = 3) -> None:
-        self.builder = GraphBuilder()
-        self.x = self.builder.input((1, height, width, channels), dtype="int8")
-        self._count = 0
-
-    def emit(self, op: ops.OpType, *inputs: int) -> int:
-        self._count += 1
-        name = f"{type(op).__name__.lower()}_{self._count}"
-        self.x = self.builder.emit(op, inputs or (self.x,), name=name)[0]
-        return self.x
-
-    def conv(
-        self,
-        filters: int,
-        kernel: int = 1,
-        stride: int = 1,
-        act: ops.ActivationName | None = "relu",
-        source: int | None = None,
-    ) -> int:
-        op = ops.Conv2D(
-            filters=filters,
-            kernel=(kernel, kernel),
-            stride=(stride, stride),
-            bias=True,
-            activation=act,
-        )
-        return self.emit(op, *(() if source is None else (source,)))
-
-    def depthwise(self, kernel: int = 3, stride: int = 1) -> int:
-        return self.emit(
-            ops.DepthwiseConv2D(
-                kernel=(kernel, kernel), stride=(stride, stride), bias=True, activation="relu6"
-            )
-        )
-
-    def inverted_bottleneck(self, expansion: int, kernel: int, stride: int, filters: int) -> None:
-        source, width = self.x, self.channels()
-        if expansion > 1:
-            self.conv(width * expansion, act="relu6")
-        self.depthwise(kernel, stride)
-        self.conv(filters, act=None)
-        if stride == 1 and width == filters:
-            self.emit(ops.Add(), source, self.x)
-
-    def pool(self, kernel: int, stride: int, source: int | None = None) -> int:
-        op = ops.Pool(mode="max", kernel=(kernel, kernel), stride=(stride, stride), padding="same")
-        return self.emit(op, *(() if source is None else (source,)))
-
-    def channels(self) -> int:
-        return self.builder.shape(self.x)[-1]
-
-    def classify(self, classes: int, name: str) -> Graph:
-        self.emit(ops.GlobalPool())
-        self.emit(ops.Dense(units=classes))
-        return self.finish(name)
-
-    def finish(self, name: str) -> Graph:
-        return self.builder.finish(self.x, name=name)
-
-
 def mobilenet_v1(width: float = 1.0, size: int = 224) -> Graph:
     """MobileNet v1. Source: arXiv 1704.04861, table 1."""
-    net = _Net(size, size)
+    net = Net(size, size)
     net.conv(int(32 * width), 3, 2)
     for filters, stride in V1_ROWS:
         net.depthwise(3, stride)
@@ -106,7 +50,7 @@ def mobilenet_v1(width: float = 1.0, size: int = 224) -> Graph:
 
 def mobilenet_v2() -> Graph:
     """MobileNet v2 1.0 at 224 px. Source: arXiv 1801.04381, table 2."""
-    net = _Net(224, 224)
+    net = Net(224, 224)
     net.conv(32, 3, 2, act="relu6")
     for expansion, filters, repeats, first_stride in V2_ROWS:
         for repeat in range(repeats):
@@ -118,7 +62,7 @@ def mobilenet_v2() -> Graph:
 
 def vgg(name: str) -> Graph:
     """VGG with its three dense layers. Source: arXiv 1409.1556, table 1."""
-    net = _Net(224, 224)
+    net = Net(224, 224)
     for repeats, filters in zip(VGG_STAGES[name], (64, 128, 256, 512, 512), strict=True):
         for _ in range(repeats):
             net.conv(filters, 3)
@@ -130,9 +74,12 @@ def vgg(name: str) -> Graph:
 
 
 def resnet(depth: int, size: int = 299, *, version: int) -> Graph:
-    """Bottleneck ResNet; version 2 strides in its last block of a stage. Source: arXiv 1512.03385 and 1603.05027."""
-    net = _Net(size, size)
-    net.conv(64, 7, 2)
+    """Bottleneck ResNet. Source: arXiv 1512.03385 and 1603.05027.
+
+    Version 2 strides in its last block of a stage, and normalises after each sum, where nothing can fold it.
+    """
+    net = Net(size, size)
+    net.conv(64, 7, 2, act="relu" if version == 1 else None)
     net.pool(3, 2)
     for stage, repeats in enumerate(RESNET_STAGES[depth]):
         width = 64 << stage
@@ -140,21 +87,24 @@ def resnet(depth: int, size: int = 299, *, version: int) -> Graph:
             last = repeat == (0 if version == 1 else repeats - 1)
             stride = 2 if last and (stage > 0 if version == 1 else stage < 3) else 1
             source = net.x
+            normal = source if version == 1 else net.emit(ops.Scale())
             if net.channels() != 4 * width:
-                shortcut = net.conv(4 * width, 1, stride, act=None)
+                shortcut = net.conv(4 * width, 1, stride, act=None, source=normal)
             else:
-                shortcut = net.pool(1, stride) if stride > 1 else source
-            net.conv(width, 1, 1 if version == 2 else stride, source=source)
+                shortcut = net.pool(1, stride, source=source) if stride > 1 else source
+            net.conv(width, 1, 1 if version == 2 else stride, source=normal)
             net.conv(width, 3, stride if version == 2 else 1)
             net.conv(4 * width, act=None)
-            net.emit(ops.Add(activation="relu"), shortcut, net.x)
+            net.emit(ops.Add(activation="relu" if version == 1 else None), shortcut, net.x)
+    if version == 2:
+        net.emit(ops.Scale())
     return net.classify(1001, f"resnet{depth}_v{version}")
 
 
 def efficientnet_lite(number: int) -> Graph:
     """EfficientNet without squeeze-excite; stem, head and the outer rows' repeats are not scaled."""
     width, depth, size = LITE_SIZES[number]
-    net = _Net(size, size)
+    net = Net(size, size)
     net.conv(32, 3, 2, act="relu6")
     for row, (kernel, expansion, filters, repeats, first_stride) in enumerate(LITE_ROWS):
         filters = max(8, int(filters * width + 4) // 8 * 8)
@@ -167,12 +117,17 @@ def efficientnet_lite(number: int) -> Graph:
 
 
 def squeezenet() -> Graph:
-    """SqueezeNet 1.1. Source: arXiv 1602.07360 and its authors' v1.1 note."""
-    net = _Net(224, 224)
-    net.conv(64, 3, 2)
+    """SqueezeNet 1.0 with the map sizes its paper prints (111, 55, 27, 13). Source: arXiv 1602.07360, table 1.
+
+    The published latency does not name the version; the CPU columns of its table, where milliseconds
+    follow multiply-adds, put the network near 0.9 G, and version 1.1 has 0.35 G.
+    """
+    net = Net(227, 227)
+    net.conv(96, 7, 2, padding="valid")
+    net.pool(3, 2, padding="valid")
     for index, width in enumerate(SQUEEZE_FIRES):
-        if index in (0, 2, 4):
-            net.pool(3, 2)
+        if index in (3, 7):
+            net.pool(3, 2, padding="valid")
         squeezed = net.conv(width)
         one = net.conv(4 * width, 1, source=squeezed)
         three = net.conv(4 * width, 3, source=squeezed)
@@ -184,7 +139,7 @@ def squeezenet() -> Graph:
 
 def inception_v1() -> Graph:
     """Inception v1 with 3x3 in place of 5x5, as the released TensorFlow one. Source: arXiv 1409.4842, table 1."""
-    net = _Net(224, 224)
+    net = Net(224, 224)
     net.conv(64, 7, 2)
     net.pool(3, 2)
     net.conv(64)
@@ -208,7 +163,7 @@ def inception_v1() -> Graph:
 
 def conv_chain(filters: int, *, layers: int = 5, kernel: int = 3, size: int = 64) -> Graph:
     """`layers` equal convolutions on a three-channel image, the form of published micro-benchmarks."""
-    net = _Net(size, size)
+    net = Net(size, size)
     for _ in range(layers):
         net.conv(filters, kernel)
     return net.finish(f"conv{kernel}x{kernel}x{layers}_f{filters}")
@@ -229,6 +184,11 @@ _NETS: dict[str, Callable[[], Graph]] = {
     "efficientnet_lite3_280": lambda: efficientnet_lite(3),
     "squeezenet_224": squeezenet,
     "inception_v1_224": inception_v1,
+    "inception_v3_224": lambda: inception_v3(224),
+    "inception_v3_299": inception_v3,
+    "inception_v4_299": inception_v4,
+    "inception_resnet_v2_299": inception_resnet_v2,
+    "densenet_224": densenet,
 }
 
 
