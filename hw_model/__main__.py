@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from hw_model.errors import EdgeZooError
+from hw_model.errors import EdgeZooError, UsageError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,6 +31,11 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--json", action="store_true", help="print the whole report as JSON")
     result.add_argument("--html", metavar="OUT.html", help="also write one self-contained page")
+    result.add_argument(
+        "--trace",
+        metavar="OUT.json",
+        help="also write the simulator's timeline, for Perfetto or chrome://tracing",
+    )
     result.add_argument("--all", action="store_true", help="show every operation, not the slowest")
     return result
 
@@ -53,12 +58,19 @@ def _run(options: argparse.Namespace) -> str:
     from hw_model.io.html import write_html
     from hw_model.io.text import format_report
 
+    if options.trace and options.evaluator != "simulator":
+        raise UsageError("--trace needs --evaluator simulator: others have no timeline")
     report = estimate(options.model, target=options.target, evaluator=options.evaluator)
     if options.html:
         write_html(report, options.html)
+    if options.trace:
+        from hw_model.io.trace import write_trace
+
+        write_trace(report.graph, report.target, options.trace)
     if options.json:
         return json.dumps(report.to_dict(), indent=2, allow_nan=False) + "\n"
     written = f"\nPage written to {options.html}\n" if options.html else ""
+    written += f"\nTimeline written to {options.trace}\n" if options.trace else ""
     return format_report(report, slowest=None if options.all else 8) + written
 
 

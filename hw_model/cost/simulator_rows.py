@@ -13,6 +13,7 @@ from hw_model.cost.report import OpRow
 from hw_model.cost.work import CEILINGS, COMPONENTS, Work
 from hw_model.mapping.program import Program, Unit
 from hw_model.mapping.timeline import Spent, Timeline
+from hw_model.targets.target import Target
 
 
 def explain(program: Program, timeline: Timeline) -> tuple[OpRow, ...]:
@@ -32,7 +33,7 @@ def _row(program: Program, unit: Unit, spent: Spent) -> OpRow:
     )
     cycles = round(spent.total_us * target.array.clock_mhz)
     peak = cycles * target.array.peak_macs_per_cycle
-    binding = _binding(work, spent)
+    binding = _binding(target, work, spent)
     return OpRow(
         name=unit.op.name,
         kind=unit.op.kind,
@@ -55,7 +56,7 @@ def _row(program: Program, unit: Unit, spent: Spent) -> OpRow:
     )
 
 
-def _binding(work: Work, spent: Spent) -> str:
+def _binding(target: Target, work: Work, spent: Spent) -> str:
     """What the time is spent on."""
     if work.on_host:
         return "host"
@@ -63,10 +64,12 @@ def _binding(work: Work, spent: Spent) -> str:
         return "none"
     if spent.spill_us > spent.total_us / 2:
         return "activation_spill"
-    if spent.wait_us > spent.tail_us:
-        return "parameter_streaming"
-    if spent.start_us > spent.busy_us:
+    arriving_bytes = spent.streamed_bytes - spent.ahead_bytes
+    stream_us = arriving_bytes / target.link.parameter_mb_per_s
+    if spent.start_us > max(spent.busy_us, stream_us):
         return "overhead"
+    if stream_us > spent.busy_us:
+        return "parameter_streaming"
     return max(CEILINGS, key=lambda name: int(getattr(work.ceilings, name)))
 
 
@@ -76,11 +79,11 @@ def _why(program: Program, unit: Unit, spent: Spent, binding: str) -> str:
     parts = [why(target, unit.kind, work, binding)]
     if binding == "on_chip_exchange" and work.placement and work.placement.channel_splits == 1:
         parts = ["needs rows and columns that lie on neighbouring cores: bound by the exchange"]
-    if spent.streamed_bytes:
+    if binding == "parameter_streaming":
         ahead = spent.ahead_bytes / spent.streamed_bytes
         missing = work.parameter_bytes - program.free_bytes
         parts.append(
-            f"{ahead:.0%} of it arrives behind other work; {missing / 1e3:,.0f} kB less before it and it stays"
+            f"{ahead:.0%} of them arrive behind other work; with {missing / 1e3:,.0f} kB less before it they would stay"
         )
     if unit.sliced:
         parts.append(

@@ -175,7 +175,6 @@ class _Machine:
         self._inbound_us = last_us
         spent.streamed_bytes += size
         spent.ahead_bytes += ahead
-        spent.tail_us += tail_us
         return max(begin_us + busy_us, last_us + tail_us)
 
     def _outputs(self, index: int, unit: Unit, slab: int, end_us: float) -> None:

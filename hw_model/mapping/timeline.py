@@ -36,8 +36,6 @@ class Spent:
     start_us: float = 0.0
     wait_us: float = 0.0
     spill_us: float = 0.0
-    #: What computing takes once the last of its streamed parameters has arrived.
-    tail_us: float = 0.0
     #: Parameters that crossed the link for it, those of them fetched ahead, and activations that crossed.
     streamed_bytes: int = 0
     ahead_bytes: int = 0

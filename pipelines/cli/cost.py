@@ -27,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--html", metavar="OUT.html", help="also write a page: roofline, time per layer, energy"
     )
     parser.add_argument(
+        "--trace",
+        metavar="OUT.json",
+        help="also write the simulator's timeline, for Perfetto or chrome://tracing",
+    )
+    parser.add_argument(
         "--schedule",
         metavar="T,T,...",
         help="assign the layers to several targets (names, .toml files, or the first word of names, such as mensa) "
@@ -53,6 +58,10 @@ def run(args: argparse.Namespace) -> Answer:
         raise UsageError(
             "A .tflite file has its size and classes; leave --input-size and --num-classes out"
         )
+    if args.trace and (args.evaluator != "simulator" or args.schedule):
+        raise UsageError(
+            "--trace needs --evaluator simulator and one target: others have no timeline"
+        )
     graph = graph_of(args.model, size=size, num_classes=args.num_classes)
     if args.schedule:
         return _schedule(graph, args)
@@ -63,6 +72,11 @@ def run(args: argparse.Namespace) -> Answer:
     if args.html:
         write_html(report, args.html)
         text += f"\n\nPage written to {args.html}"
+    if args.trace:
+        from hw_model.io.trace import write_trace
+
+        write_trace(graph, report.target, args.trace)
+        text += f"\n\nTimeline written to {args.trace}; open it at ui.perfetto.dev"
     return Answer(text=text, data={"model": args.model, **report.to_dict()})
 
 
