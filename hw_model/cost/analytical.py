@@ -4,6 +4,7 @@ An operation is counted once per type, shapes and target, so a search that chang
 block. Cost is a function of graph, target and evaluator alone.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -76,7 +77,9 @@ class Analytical:
         """
         target, known = self.target, self._costs
         room = target.memory.parameter_bytes
-        busy_us = picojoules = 0.0
+        # Added exactly, so that nobody sees whether a network was costed whole or part by part.
+        us: list[float] = []
+        pj: list[float] = []
         macs = stored = streamed = instructions = 0
         for call in calls(graph, target):
             cost = known.get(call) or self.cost(*call)
@@ -89,16 +92,16 @@ class Analytical:
                     room -= size
                 else:
                     streamed += size * cost.passes
-                    picojoules += cost.stream_pj
+                    pj.append(cost.stream_pj)
                     if cost.stream_us > time_us:
                         time_us = cost.stream_us
-            busy_us += time_us + cost.overhead_us
-            picojoules += cost.pj
+            us.append(time_us + cost.overhead_us)
+            pj.append(cost.pj)
             macs += cost.macs
             instructions += cost.instruction_bytes
         terms = model_terms(target, graph, instructions)
-        latency_ms = (busy_us + terms.total_us) / 1e3
-        active_mj = (picojoules + terms.moved_bytes * target.energy.input_bus_transfer_pj) * 1e-9
+        latency_ms = (math.fsum(us) + terms.total_us) / 1e3
+        active_mj = (math.fsum(pj) + terms.moved_bytes * target.energy.input_bus_transfer_pj) * 1e-9
         return CostReport(
             graph_name=graph.name,
             target_name=target.name,
@@ -185,7 +188,10 @@ def calls(graph: Graph, target: Target) -> Iterator[Call]:
 
 
 def model_terms(target: Target, graph: Graph, instruction_bytes: int) -> ModelTerms:
-    """What an inference costs beside its operations."""
+    """What an inference costs beside its operations.
+
+    Instructions of an operation cross the link while those before it run; only the first are waited for.
+    """
     link = target.link
     input_bytes = _edge_bytes(graph, graph.inputs)
     output_bytes = _edge_bytes(graph, graph.outputs)
@@ -196,7 +202,7 @@ def model_terms(target: Target, graph: Graph, instruction_bytes: int) -> ModelTe
         instruction_bytes=instruction_bytes,
         input_us=input_bytes / link.input_mb_per_s,
         output_us=output_bytes / link.output_mb_per_s,
-        instruction_us=instruction_bytes / link.input_mb_per_s,
+        instruction_us=link.instruction_bytes_base / link.input_mb_per_s,
         fixed_us=target.overhead.inference_us,
     )
 

@@ -1,9 +1,9 @@
 """Builders: one vocabulary of operations that a family's lowering speaks, read into a graph or a Keras model."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import lru_cache
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from hw_model.errors import SpecError
 from hw_model.graph.ops import (
@@ -51,6 +51,15 @@ class Builder(ABC, Generic[H, R]):
     @abstractmethod
     def finish(self, outputs: H | Mapping[str, H], *, name: str) -> R:
         """Closes the model."""
+
+    def part(self, key: Hashable, x: H, lower: "Callable[[Builder[Any, Any], Any], Any]") -> H:
+        """What `lower` speaks behind `x` and behind nothing else.
+
+        Parts of equal keys behind equal shapes are the same operations, names and dropout aside: a reader may
+        remember what it found.
+        """
+        result: H = lower(self, x)
+        return result
 
     def conv(
         self, x: H, filters: int, kernel: int, *, name: str, stride: int = 1, bias: bool = False

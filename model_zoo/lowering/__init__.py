@@ -1,6 +1,7 @@
 """Lowering: from a spec to operations, spoken to any builder, so that graph and Keras model cannot differ."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TypeVar
 
 from hw_model.errors import SpecError
@@ -27,5 +28,6 @@ def lower(spec: ModelSpec, builder: Builder[H, R], *, name: str | None = None) -
     levels = lower_backbone(spec, builder, builder.input(size))
     outputs: H | Mapping[str, H] = levels
     if spec.head is not None:
-        outputs = lower_classifier(spec.head, builder, next(reversed(levels.values())))
+        last = next(reversed(levels.values()))
+        outputs = builder.part(spec.head, last, partial(lower_classifier, spec.head))
     return builder.finish(outputs, name=name or spec.family)

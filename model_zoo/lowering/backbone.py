@@ -1,9 +1,10 @@
 """Stem and inverted-bottleneck stacks of the MobileNetEdgeTPU and EfficientNet-EdgeTPU families."""
 
+from functools import partial
 from typing import TypeVar
 
 from hw_model.graph import Builder
-from model_zoo.spec.image import Block, Family, ModelSpec
+from model_zoo.spec.image import Block, Family, ModelSpec, Stem
 
 H = TypeVar("H")
 R = TypeVar("R")
@@ -16,13 +17,12 @@ def lower_backbone(spec: ModelSpec, b: Builder[H, R], image: H) -> dict[str, H]:
     Source: published backbone mode of MobileNetEdgeTPUv2.
     """
     stem = spec.backbone.stem
-    x = b.conv(image, stem.filters, stem.kernel, stride=stem.stride, name="stem_conv2d")
-    x = _norm_relu(b, x, "stem")
+    x = b.part(stem, image, partial(_stem, stem))
     stride = stem.stride
     levels = {_level(stride): x}
-    for block in spec.backbone.blocks():
-        stride *= block.stride
-        x = lower_block(b, x, block, spec.family)
+    for number, stack in enumerate(spec.backbone.stacks):
+        stride *= stack.stride
+        x = b.part(stack, x, partial(_stack, spec, number))
         if stride != stem.stride:
             levels[_level(stride)] = x
     if stride == stem.stride:
@@ -32,6 +32,17 @@ def lower_backbone(spec: ModelSpec, b: Builder[H, R], image: H) -> dict[str, H]:
 
 def _level(stride: int) -> str:
     return f"P{stride.bit_length() - 1}"
+
+
+def _stem(stem: Stem, b: Builder[H, R], image: H) -> H:
+    x = b.conv(image, stem.filters, stem.kernel, stride=stem.stride, name="stem_conv2d")
+    return _norm_relu(b, x, "stem")
+
+
+def _stack(spec: ModelSpec, number: int, b: Builder[H, R], x: H) -> H:
+    for block in spec.backbone.blocks_of(number):
+        x = lower_block(b, x, block, spec.family)
+    return x
 
 
 def _norm_relu(b: Builder[H, R], x: H, prefix: str) -> H:

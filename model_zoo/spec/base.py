@@ -1,7 +1,9 @@
 """What every part of a spec shares: it is frozen, checked when complete, and may hold choices at its leaves."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from hw_model.errors import SpecError
@@ -43,13 +45,32 @@ class Node:
         return values
 
 
+#: Types that hold nothing: most fields have one, and every spec that is built or lowered is looked through.
+_PLAIN = frozenset({int, float, bool, str, type(None)})
+
+
 def is_open(value: Any) -> bool:
     """Whether a spec still has a choice anywhere inside: then it is a space."""
     if isinstance(value, OneOf):
         return True
     if isinstance(value, Node):
-        return any(is_open(getattr(value, name)) for name in field_names(type(value)))
-    return isinstance(value, tuple) and any(is_open(item) for item in value)
+        value = _fields(value)
+    elif not isinstance(value, tuple):
+        return False
+    return not _PLAIN.issuperset(map(type, value)) and any(map(is_open, value))
+
+
+_READERS: dict[type, Callable[[Any], Any]] = {}
+
+
+def _fields(value: Node) -> Any:
+    """The values of all fields, read at once."""
+    cls = type(value)
+    if cls not in _READERS:
+        # A getter of one name would return a bare value; a name twice does not.
+        names = field_names(cls)
+        _READERS[cls] = attrgetter(*names, names[0]) if names else lambda _: ()
+    return _READERS[cls](value)
 
 
 _FIELD_NAMES: dict[type, tuple[str, ...]] = {}

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from hw_model import codec
 from hw_model.errors import SpecError
-from hw_model.graph import Graph
+from hw_model.graph import Builder, Graph, GraphBuilder
 from model_zoo.spec.base import Node, require_in, require_int, require_rate
 
 Family = Literal["mobilenet_edgetpu_v1", "mobilenet_edgetpu_v2", "efficientnet_edgetpu"]
@@ -134,26 +134,31 @@ class Backbone(Node):
 
     def blocks(self) -> Iterator[Block]:
         """Every block in order; drop rates grow linearly over all of them, residual or not."""
-        total = sum(stack.repeats for stack in self.stacks)
-        channels, position = self.stem.filters, 0
-        for number, stack in enumerate(self.stacks):
-            for index in range(stack.repeats):
-                stride = stack.stride if index == 0 else 1
-                yield Block(
-                    stack=number,
-                    index=index,
-                    kind=stack.kind,
-                    kernel=stack.kernel,
-                    stride=stride,
-                    in_filters=channels,
-                    mid_filters=stack.mid_filters or channels * stack.expansion,
-                    filters=stack.filters,
-                    residual=stack.residual and stride == 1 and channels == stack.filters,
-                    group_size=stack.group_size,
-                    drop_rate=self.drop_connect * position / total,
-                )
-                channels = stack.filters
-                position += 1
+        for number in range(len(self.stacks)):
+            yield from self.blocks_of(number)
+
+    def blocks_of(self, number: int) -> Iterator[Block]:
+        """The blocks of one stack."""
+        stack = self.stacks[number]
+        channels = self.stacks[number - 1].filters if number else self.stem.filters
+        repeats = [each.repeats for each in self.stacks]
+        position, total = sum(repeats[:number]), sum(repeats)
+        for index in range(stack.repeats):
+            stride = stack.stride if index == 0 else 1
+            yield Block(
+                stack=number,
+                index=index,
+                kind=stack.kind,
+                kernel=stack.kernel,
+                stride=stride,
+                in_filters=channels,
+                mid_filters=stack.mid_filters or channels * stack.expansion,
+                filters=stack.filters,
+                residual=stack.residual and stride == 1 and channels == stack.filters,
+                group_size=stack.group_size,
+                drop_rate=self.drop_connect * (position + index) / total,
+            )
+            channels = stack.filters
 
     @property
     def total_stride(self) -> int:
@@ -234,7 +239,12 @@ class ModelSpec(Node):
 
     def graph(self) -> Graph:
         """The network as a graph of operations, as it is trained."""
-        return _graph(self)
+        graph: Graph = self.lower(GraphBuilder())
+        return graph
+
+    def lower(self, builder: Builder[Any, Any]) -> Any:
+        """What `builder` makes of the network: `graph()` for any other reader."""
+        return _lower()(self, builder)
 
 
 @cache
@@ -243,13 +253,6 @@ def _lower() -> Any:
     from model_zoo.lowering import lower
 
     return lower
-
-
-def _graph(spec: ModelSpec) -> Graph:
-    from hw_model.graph import GraphBuilder
-
-    graph: Graph = _lower()(spec, GraphBuilder())
-    return graph
 
 
 def from_json(text: str | bytes) -> ModelSpec:

@@ -78,22 +78,23 @@ def make_space(config: SearchConfig) -> "tuple[Space[ModelSpec], str]":
 
 def cost_function(target: str) -> "Callable[[ModelSpec], Cost]":
     """Cost of a spec on a target, with the sizes that proxies and predictors read."""
-    from hw_model.cost import evaluator_for
+    from hw_model.cost.batch import coster_for
     from hw_model.targets.loader import load_target
 
-    evaluator = evaluator_for(load_target(target))
+    chosen = load_target(target)
+    cost_of = coster_for(chosen)
 
     def cost(spec: "ModelSpec") -> Cost:
-        graph = spec.graph()
-        report = evaluator.report(graph, source=spec)
+        found = cost_of(spec)
+        peak_macs = found.latency_ms * 1e6 * chosen.peak_gmacs_per_s
         return Cost(
-            values=(report.latency_ms, report.energy_mj),
+            values=(found.latency_ms, found.energy_mj),
             summary={
-                "macs": report.macs,
-                "parameters": graph.param_count,
-                "parameter_bytes": report.parameter_bytes,
-                "streamed_bytes": report.streamed_bytes,
-                "utilization": round(report.utilization, 4),
+                "macs": found.macs,
+                "parameters": found.weights,
+                "parameter_bytes": found.parameter_bytes,
+                "streamed_bytes": found.streamed_bytes,
+                "utilization": round(found.macs / peak_macs, 4),
                 **_block_counts(spec),
             },
         )
