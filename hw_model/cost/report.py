@@ -94,6 +94,14 @@ class CostReport:
         name = self.evaluator_id.rpartition("-")[0]
         return evaluator_for(self.target, name).rows(self.graph)
 
+    @property
+    def error_words(self) -> str:
+        """How far the latency may be off, and whether that was measured."""
+        path = f"accuracy.{self.evaluator_id.rpartition('-')[0]}_error"
+        if any(entry.path == path and entry.assumption for entry in self.target.constants):
+            return f"assumed to be off by {self.declared_error:.0%}"
+        return f"off by {self.declared_error:.0%} on average on published networks"
+
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """What the figures guess or leave out, one line each; empty for what this project builds."""

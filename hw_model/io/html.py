@@ -83,10 +83,7 @@ def section(title: str, note: str, content: str) -> str:
 def _cards(report: CostReport) -> str:
     streamed = f"{megabytes(report.streamed_bytes)} streamed each time"
     cards = (
-        (
-            f"{report.latency_ms:.3g} ms",
-            f"latency, ±{report.declared_error:.0%} on published networks",
-        ),
+        (f"{report.latency_ms:.3g} ms", f"latency, {report.error_words}"),
         (f"{report.energy_mj:.3g} mJ", f"energy, {report.active_energy_mj:.3g} mJ of it active"),
         (millions(report.macs), "multiply-adds"),
         (f"{report.utilization:.0%}", f"of {report.target.peak_gmacs_per_s:,.0f} GMAC/s peak"),

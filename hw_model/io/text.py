@@ -50,7 +50,7 @@ def _summary(report: CostReport) -> list[str]:
     low_mj, high_mj = report.energy_interval_mj
     return [
         f"{report.graph_name} on {report.target.title}",
-        f"  latency  {report.latency_ms:.3g} ms   off by {report.declared_error:.0%} on average on published networks",
+        f"  latency  {report.latency_ms:.3g} ms   {report.error_words}",
         f"  energy   {report.energy_mj:.3g} mJ   {report.active_energy_mj:.3g} active + {idle_mj:.3g} idle; "
         f"{low_mj:.2g} to {high_mj:.2g} over the ranges of its prices, not measured: compare, do not quote",
         f"  work     {millions(report.macs)} multiply-adds at {report.utilization:.0%} of peak, "

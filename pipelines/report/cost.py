@@ -25,10 +25,10 @@ def cost_section(report: CostReport, *, title: str = "", slowest: int = SLOWEST)
                 el("h3", "The slowest, and why"),
                 slowest_table(report, slowest),
                 note(
-                    f"{report.target.title}, evaluator {report.evaluator_id}. Latency is off by "
-                    f"{report.declared_error:.0%} on average on published networks; energy is not "
-                    "calibrated on a device and serves to compare."
+                    f"{report.target.title}, evaluator {report.evaluator_id}. Latency is {report.error_words}; "
+                    "energy is not calibrated on a device and serves to compare."
                 ),
+                *(note(f"Warning: {line}") for line in report.warnings),
             )
         ),
     )
