@@ -10,7 +10,7 @@ WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo test test-fast test-slow test-backends lint types imports format wheel bench tables clean
+.PHONY: help setup lock proto demo test test-fast test-slow test-backends lint types imports format wheel bench tables clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,11 @@ bench: $(STAMP)  ## measure everything the README shows, on an idle machine; the
 
 tables: $(STAMP)  ## rewrite the README's tables from benchmarks/results
 	$(BIN)/python benchmarks/readme_tables.py
+
+# The generated code is committed, so that an installation needs no compiler for it.
+proto: $(STAMP)  ## generate the code of the cost service from hw_model/service/cost.proto
+	$(BIN)/python -m pip install --quiet -c constraints.txt grpcio-tools
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. hw_model/service/cost.proto
 
 lock: $(STAMP)  ## write the versions installed now to constraints.txt
 	$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip > constraints.txt

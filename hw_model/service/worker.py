@@ -1,0 +1,121 @@
+"""A worker process: takes batches from a pipe, answers them in parts, and leaves when the server is gone."""
+
+import json
+import logging
+import resource
+import signal
+import struct
+import time
+from collections import Counter
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from hw_model.service import cost_pb2 as pb
+from hw_model.service.cache import CostCache
+from hw_model.service.desk import Desk, SpecReader
+
+#: Server to worker: a batch (when it is due in monotonic seconds, 0 for never; the message), or leave the rest of it.
+BATCH, STOP = b"B", b"S"
+DUE = struct.Struct("<d")
+#: Worker to server: ready, a part of an answer (how many; the message), its end (counts), or why there is none.
+READY, PART, END, REFUSED = b"R", b"P", b"E", b"X"
+COUNT = struct.Struct("<I")
+#: Answers are handed on at least so often; a cheap one is not worth a message of its own.
+PART_S = 0.005
+#: In the counts: requests left because the call was over.
+LEFT = "left"
+#: In the shared cell: nothing is being costed.
+IDLE = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """What a worker is started with; it travels to a new process."""
+
+    spec_reader: SpecReader | None = None
+    cache_path: Path | None = None
+    cache_bytes: int
+    memory_bytes: int
+    max_batch: int
+
+
+def main(pipe: Connection, at: Any, settings: WorkerSettings) -> None:
+    """Works until the pipe closes; when to stop is the server's to say, whoever else hears a signal.
+
+    `at` is a shared cell with the index of the request being costed: where this process dies tells of what.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    logging.basicConfig(format="edgezoo serve: worker: %(message)s", level=logging.INFO)
+    cache = None
+    if settings.cache_path is not None:
+        cache = CostCache(settings.cache_path, max_bytes=settings.cache_bytes)
+    desk = Desk(cache=cache, spec_reader=settings.spec_reader)
+    resource.setrlimit(resource.RLIMIT_DATA, (settings.memory_bytes, settings.memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        pipe.send_bytes(READY)
+        # Evaluators remember; one that remembers too much is replaced by a fresh one.
+        while _resident_bytes() < settings.memory_bytes // 2:
+            message = pipe.recv_bytes()
+            # A stop may arrive after the end of the batch it was meant for.
+            if message[:1] != STOP:
+                _answer(pipe, at, desk, message, settings.max_batch)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass
+    finally:
+        if cache is not None:
+            cache.close()
+
+
+def _answer(pipe: Connection, at: Any, desk: Desk, message: bytes, max_batch: int) -> None:
+    (due,) = DUE.unpack_from(message, 1)
+    try:
+        batch = pb.EstimateBatchRequest.FromString(message[1 + DUE.size :])
+    except DecodeError:
+        pipe.send_bytes(REFUSED + b"not an EstimateBatchRequest")
+        return
+    if len(batch.requests) > max_batch:
+        text = f"a batch has at most {max_batch} requests. Received: {len(batch.requests)}"
+        pipe.send_bytes(REFUSED + text.encode())
+        return
+    counts: Counter[str] = Counter()
+    part = pb.EstimateBatchResponse()
+    sent_at = time.monotonic()
+    for index, request in enumerate(batch.requests):
+        at.value = index
+        response = desk.answer(request, batch.target, batch.evaluator)
+        part.responses.append(response)
+        counts[outcome_of(response)] += 1
+        now = time.monotonic()
+        if now - sent_at >= PART_S:
+            _send(pipe, part)
+            part, sent_at = pb.EstimateBatchResponse(), now
+            if (due and now >= due) or pipe.poll():
+                counts[LEFT] = len(batch.requests) - index - 1
+                break
+    at.value = IDLE
+    _send(pipe, part)
+    desk.flush()
+    pipe.send_bytes(END + json.dumps(counts).encode())
+
+
+def outcome_of(response: "pb.EstimateResponse") -> str:
+    """How an answer is counted: `computed`, `cached`, or the kind of its error."""
+    if response.WhichOneof("outcome") == "error":
+        return str(pb.Error.Kind.Name(response.error.kind)).lower()
+    return "cached" if response.cached else "computed"
+
+
+def _send(pipe: Connection, part: "pb.EstimateBatchResponse") -> None:
+    if part.responses:
+        pipe.send_bytes(PART + COUNT.pack(len(part.responses)) + part.SerializeToString())
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
