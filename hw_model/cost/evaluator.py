@@ -13,6 +13,7 @@ from hw_model.targets.target import Target
 EVALUATORS = {
     "analytical": "hw_model.cost.analytical:Analytical",
     "simulator": "hw_model.cost.simulator:Simulator",
+    "learned": "hw_model.cost.learned:Learned",
 }
 
 
