@@ -4,6 +4,7 @@ import hmac
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -83,20 +84,27 @@ class CostServer:
             self.stop(drain_s=0.0)
             raise
 
-    def stop(self, *, drain_s: float, hurry: Callable[[], bool] = lambda: False) -> None:
-        """Takes no more calls, lets those under way end within `drain_s` unless `hurry` says so; ends the workers."""
+    def stop(self, *, drain_s: float, hurry: Callable[[], bool] = lambda: False) -> bool:
+        """Takes no more calls, lets those under way end within `drain_s` unless `hurry` says so; ends the workers.
+
+        Returns whether every call was answered.
+        """
+        drained = True
         if self._server is not None:
             self._health.enter_graceful_shutdown()
+            due = time.monotonic() + drain_s
             ended: threading.Event = self._server.stop(drain_s)
             while not ended.wait(0.1):
                 if hurry():
                     self._server.stop(0)
+                drained = not hurry() and time.monotonic() < due
             self._server = None
         self._pool.close()
         if self._metrics is not None:
             self._metrics.shutdown()
             self._metrics.server_close()
             self._metrics = None
+        return drained
 
     def _listen(self) -> None:
         settings = self.settings

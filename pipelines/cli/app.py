@@ -22,7 +22,9 @@ VERBS: dict[str, str] = {
     "train": "train a model by a recipe, or fine-tune a preset",
     "eval": "accuracy of a model or .tflite file on a data set",
     "quantize": "int8 .tflite with a certificate",
+    "train-cost-model": "train the learned cost model of a target on its simulator",
     "search": "search for an architecture within a latency or energy budget",
+    "serve": "a cost service for searches on this and other machines",
     "report": "one HTML page about a study or a model",
     "doctor": "what this machine has and lacks",
 }
@@ -31,6 +33,7 @@ INTERRUPTED = 130
 _EXTRAS = {
     "search": ("optuna", "sqlalchemy"),
     "postgresql": ("psycopg",),
+    "service": ("grpc", "google", "grpc_health", "grpc_reflection", "prometheus_client"),
     "export": ("ai_edge_litert",),
     "train": ("keras", "tensorflow", "tensorflow_datasets", "PIL", "h5py", "tensorboard"),
 }
@@ -104,7 +107,7 @@ def _parser_for(words: Sequence[str]) -> tuple[Parser, Verb | None]:
     for known, summary in VERBS.items():
         sub = subparsers.add_parser(known, help=summary, description=_sentence(summary))
         if known == name:
-            module: Any = importlib.import_module(f"pipelines.cli.{known}")
+            module: Any = importlib.import_module(f"pipelines.cli.{known.replace('-', '_')}")
             verb = module
             module.add_arguments(sub)
     if name is not None and verb is None:

@@ -6,10 +6,18 @@ from typing import TYPE_CHECKING
 
 from hw_model.errors import UsageError
 from pipelines.cli.answer import Answer
-from pipelines.cli.options import add_evaluator, add_json, add_model, add_size, add_target
+from pipelines.cli.options import (
+    add_cost_service,
+    add_evaluator,
+    add_json,
+    add_model,
+    add_size,
+    add_target,
+)
 from pipelines.cli.references import graph_of, is_tflite, parse_size
 
 if TYPE_CHECKING:
+    from hw_model.cost import CostReport
     from hw_model.graph import Graph
 
 
@@ -18,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser, also=", or .tflite file")
     add_target(parser)
     add_evaluator(parser)
+    add_cost_service(parser)
     add_size(parser)
     parser.add_argument(
         "--top", metavar="N", type=int, default=8, help="slowest operations to show (default: 8)"
@@ -47,7 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Answer:
     """Costs the model; the page is written before anything is printed."""
-    from hw_model import estimate
     from hw_model.io.html import write_html
     from hw_model.io.text import format_report
 
@@ -62,12 +70,14 @@ def run(args: argparse.Namespace) -> Answer:
         raise UsageError(
             "--trace needs --evaluator simulator and one target: others have no timeline"
         )
+    if args.cost and (args.trace or args.schedule):
+        raise UsageError("--trace and --schedule are computed here; leave --cost out")
     graph = graph_of(args.model, size=size, num_classes=args.num_classes)
     if args.schedule:
         return _schedule(graph, args)
     if args.objective:
         raise UsageError("--objective belongs to --schedule")
-    report = estimate(graph, target=_target(args.target), evaluator=args.evaluator)
+    report = _report(graph, args)
     text = format_report(report, slowest=None if args.all else args.top).rstrip()
     if args.html:
         write_html(report, args.html)
@@ -78,6 +88,18 @@ def run(args: argparse.Namespace) -> Answer:
         write_trace(graph, report.target, args.trace)
         text += f"\n\nTimeline written to {args.trace}; open it at ui.perfetto.dev"
     return Answer(text=text, data={"model": args.model, **report.to_dict()})
+
+
+def _report(graph: "Graph", args: argparse.Namespace) -> "CostReport":
+    target = _target(args.target)
+    if not args.cost:
+        from hw_model import estimate
+
+        return estimate(graph, target=target, evaluator=args.evaluator)
+    from hw_model.service import connect
+
+    with connect(args.cost, target=target, evaluator=args.evaluator) as client:
+        return client.report_with_rows(graph)
 
 
 def _schedule(graph: "Graph", args: argparse.Namespace) -> Answer:

@@ -42,6 +42,16 @@ def add_evaluator(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_cost_service(parser: argparse.ArgumentParser) -> None:
+    """`--cost`."""
+    parser.add_argument(
+        "--cost",
+        metavar="URL",
+        help="ask cost services (edgezoo serve) instead of computing here: grpc://host:port,host:port, or "
+        "grpcs://host:port?ca=FILE for TLS; a token is taken from EDGEZOO_COST_TOKEN",
+    )
+
+
 def add_size(parser: argparse.ArgumentParser) -> None:
     """`--input-size` and `--num-classes`."""
     parser.add_argument(

@@ -1,17 +1,20 @@
 """`edgezoo search`: run, resume, rebudget and export studies."""
 
 import argparse
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw_model.errors import UnknownNameError, UsageError
 from pipelines.cli.answer import Answer, facts, table
 from pipelines.cli.frameworks import load_keras
-from pipelines.cli.options import add_json, add_target
+from pipelines.cli.options import add_cost_service, add_json, add_target
 from pipelines.cli.references import parse_size
 
 if TYPE_CHECKING:
     from pipelines.search import SearchConfig, Study, Trial
+    from pipelines.search.problem import SpecProblem
 
 QUALITIES = ("train", "predictor", "proxy")
 _ACTIONS = {
@@ -43,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", required=True, help="weights folder to write"
     )
     parsers["export"].add_argument("--name", help="name of the preset (default: STUDY_winner)")
+    for name in ("run", "resume", "rebudget"):
+        add_cost_service(parsers[name])
     for sub in parsers.values():
         add_json(sub)
 
@@ -143,14 +148,16 @@ def _run(args: argparse.Namespace) -> Answer:
     config = _config(args)
     if config.quality.kind == "train":
         load_keras()
-    return _answer(run_search(config))
+    with _costed_by(args.cost, config) as problem:
+        return _answer(run_search(config, problem=problem))
 
 
 def _resume(args: argparse.Namespace) -> Answer:
     from pipelines.search import resume
 
     _load_keras_for(args.study)
-    return _answer(resume(args.study, trials=args.trials))
+    with _costed_by(args.cost, _config_of(args.study)) as problem:
+        return _answer(resume(args.study, trials=args.trials, problem=problem))
 
 
 def _rebudget(args: argparse.Namespace) -> Answer:
@@ -158,8 +165,30 @@ def _rebudget(args: argparse.Namespace) -> Answer:
 
     budget = Budget.parse(args.budget)
     _load_keras_for(args.study)
-    study = rebudget(args.study, budget, trials=args.trials, sampler=args.sampler)
+    with _costed_by(args.cost, _config_of(args.study)) as problem:
+        study = rebudget(
+            args.study, budget, trials=args.trials, sampler=args.sampler, problem=problem
+        )
     return _answer(study)
+
+
+@contextlib.contextmanager
+def _costed_by(url: str | None, config: "SearchConfig") -> "Iterator[SpecProblem | None]":
+    """The problem with costs from a service; None where they are computed here. Trials are the same."""
+    if not url:
+        yield None
+        return
+    from hw_model.service import connect
+    from pipelines.search.wiring import make_problem
+
+    with connect(url, target=config.target) as client:
+        yield make_problem(config, service=client)
+
+
+def _config_of(study: str) -> "SearchConfig":
+    from pipelines.search.folder import StudyFolder
+
+    return StudyFolder(study).manifest().config
 
 
 def _export(args: argparse.Namespace) -> Answer:
@@ -202,9 +231,7 @@ def _exported(folder: Path, name: str) -> Answer:
 
 def _load_keras_for(study: str) -> None:
     """Before trials are trained or their weights read; a study by proxy or predictor needs no Keras."""
-    from pipelines.search.folder import StudyFolder
-
-    if StudyFolder(study).manifest().config.quality.kind == "train":
+    if _config_of(study).quality.kind == "train":
         load_keras()
 
 

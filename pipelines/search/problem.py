@@ -89,17 +89,17 @@ class SpecProblem:
         space_id: str,
         cost_id: str,
         quantities: tuple[str, ...],
-        cost: Callable[[Any], Cost],
+        costs: Callable[[Sequence[Any]], list[Cost | Refusal]],
         key: Callable[[Any], str],
         describe: Callable[[Any], JsonObject],
     ) -> None:
-        """`cost` may raise `SpecError` for a network that cannot be lowered."""
+        """`costs` refuses a network that cannot be lowered."""
         self._space = space
         self.space_id = space_id
         self.cost_id = cost_id
         self.quantities = quantities
         self.cardinalities: IntArray = np.asarray(space.cardinalities, dtype=np.int64)
-        self._cost, self._key, self._describe = cost, key, describe
+        self._costs, self._key, self._describe = costs, key, describe
         self._bound: OrderedDict[Genotype, Any] = OrderedDict()
 
     def spec(self, genotype: Genotype) -> Any:
@@ -118,8 +118,13 @@ class SpecProblem:
         return [self._key_of(tuple(row)) for row in genotypes.tolist()]
 
     def costs(self, genotypes: IntArray) -> list[Cost | Refusal]:
-        """One report per row."""
-        return [self._cost_of(tuple(row)) for row in genotypes.tolist()]
+        """One report per row; legal ones are asked for together, since a service answers many at a time."""
+        bound = [self._bind(tuple(row)) for row in genotypes.tolist()]
+        found = iter(self._costs([spec for spec in bound if not isinstance(spec, SpecError)]))
+        return [
+            Refusal(reason=str(spec)) if isinstance(spec, SpecError) else next(found)
+            for spec in bound
+        ]
 
     def describe(self, genotype: Genotype) -> JsonObject:
         """The spec as JSON."""
@@ -131,15 +136,6 @@ class SpecProblem:
             text = ",".join(map(str, genotype))
             return "illegal-" + hashlib.sha256(text.encode()).hexdigest()[:12]
         return self._key(spec)
-
-    def _cost_of(self, genotype: Genotype) -> Cost | Refusal:
-        spec = self._bind(genotype)
-        try:
-            if isinstance(spec, SpecError):
-                raise spec
-            return self._cost(spec)
-        except SpecError as error:
-            return Refusal(reason=str(error))
 
     def _bind(self, genotype: Genotype) -> Any:
         """The spec or the `SpecError`, remembered since key, cost and description follow each other."""

@@ -1,29 +1,33 @@
 """From the names in a config to the problem and the evaluator they stand for."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hw_model import codec
-from hw_model.errors import UsageError
+from hw_model.errors import EdgeZooError, SpecError, UsageError
 from pipelines.search.arrays import JsonObject
 from pipelines.search.config import SearchConfig
 from pipelines.search.folder import StudyFolder
-from pipelines.search.problem import Cost, SpecProblem
+from pipelines.search.problem import Cost, Refusal, SpecProblem
 from pipelines.search.quality.base import Evaluator
 from pipelines.search.trial import Trial
 
 if TYPE_CHECKING:
+    from hw_model.cost.batch import SpecCost
+    from hw_model.service import CostClient
+    from hw_model.targets import Target
     from model_zoo.spec import ModelSpec, Space
 
 QUANTITIES = ("latency_ms", "energy_mj")
 
 
-def make_problem(config: SearchConfig) -> SpecProblem:
-    """The space of the config, costed by the analytical evaluator of its target.
+def make_problem(config: SearchConfig, *, service: "CostClient | None" = None) -> SpecProblem:
+    """The space of the config, costed by the analytical evaluator of its target: here, or by a cost service.
 
     Raises:
         UnknownNameError: no such space or target.
+        EnvironmentFault: the service does not answer.
     """
     from hw_model.cost import EVALUATOR_ID
     from hw_model.targets.loader import load_target
@@ -36,9 +40,9 @@ def make_problem(config: SearchConfig) -> SpecProblem:
     return SpecProblem(
         space,
         space_id=f"{entry.name}-{entry.version}-{shape}{pruned_id}",
-        cost_id=f"{target.target_id}/{EVALUATOR_ID}",
+        cost_id=f"{target.target_id}/{service.evaluator_id if service else EVALUATOR_ID}",
         quantities=QUANTITIES,
-        cost=cost_function(config.target),
+        costs=_costs(target, service.costs if service else _costs_here(target)),
         key=entry.canonical_key,
         describe=_describe,
     )
@@ -76,17 +80,34 @@ def make_space(config: SearchConfig) -> "tuple[Space[ModelSpec], str]":
     return pruned_space(space, pruning), f"-pruned-{sha256[:12]}"
 
 
-def cost_function(target: str) -> "Callable[[ModelSpec], Cost]":
-    """Cost of a spec on a target, with the sizes that proxies and predictors read."""
+def _costs_here(
+    target: "Target",
+) -> "Callable[[Sequence[ModelSpec]], list[SpecCost | EdgeZooError]]":
+    """What a service's client does, in this process."""
     from hw_model.cost.batch import coster_for
-    from hw_model.targets.loader import load_target
 
-    chosen = load_target(target)
-    cost_of = coster_for(chosen)
+    cost_of = coster_for(target)
 
-    def cost(spec: "ModelSpec") -> Cost:
-        found = cost_of(spec)
-        peak_macs = found.latency_ms * 1e6 * chosen.peak_gmacs_per_s
+    def one(spec: "ModelSpec") -> "SpecCost | EdgeZooError":
+        try:
+            return cost_of(spec)
+        except SpecError as error:
+            return error
+
+    return lambda specs: [one(spec) for spec in specs]
+
+
+def _costs(
+    target: "Target", ask: "Callable[[Sequence[ModelSpec]], list[SpecCost | EdgeZooError]]"
+) -> "Callable[[Sequence[ModelSpec]], list[Cost | Refusal]]":
+    """Costs of specs on a target, with the sizes that proxies and predictors read."""
+
+    def cost(spec: "ModelSpec", found: "SpecCost | EdgeZooError") -> Cost | Refusal:
+        if isinstance(found, SpecError):
+            return Refusal(reason=str(found))
+        if isinstance(found, EdgeZooError):
+            raise found
+        peak_macs = found.latency_ms * 1e6 * target.peak_gmacs_per_s
         return Cost(
             values=(found.latency_ms, found.energy_mj),
             summary={
@@ -99,7 +120,7 @@ def cost_function(target: str) -> "Callable[[ModelSpec], Cost]":
             },
         )
 
-    return cost
+    return lambda specs: [cost(*pair) for pair in zip(specs, ask(specs), strict=True)]
 
 
 def _block_counts(spec: "ModelSpec") -> dict[str, int]:
