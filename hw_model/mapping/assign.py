@@ -208,19 +208,21 @@ def _price(run: Graph, target: Target, evaluator: str) -> _Price:
     chosen = evaluator_for(target, evaluator)
     rows, terms = chosen.rows(run), chosen.report(run).model_terms
     link, byte_uj = target.link, target.energy.input_bus_transfer_pj * 1e-6
-    # Instructions belong to operations, but a report has their sum only: each gets the same share.
+    # Instructions belong to operations, but a report has their sum only: each gets the same share of what
+    # the start of a call does not take.
     weights = np.array([row.binding not in ("none", "host") for row in rows], np.float64)
-    weights = weights if weights.any() else np.ones(len(rows))
+    shares = weights / weights.sum() if weights.any() else np.full(len(rows), 1 / len(rows))
     base_bytes = min(link.instruction_bytes_base, terms.instruction_bytes)
-    shares = (terms.instruction_bytes - base_bytes) * weights / weights.sum()
-    us = np.array([row.time_us for row in rows]) + shares / link.input_mb_per_s
-    uj = np.array([row.energy_pj * 1e-6 for row in rows]) + shares * byte_uj
+    base_us = min(base_bytes / link.input_mb_per_s, terms.instruction_us)
+    us = np.array([row.time_us for row in rows]) + shares * (terms.instruction_us - base_us)
+    uj = np.array([row.energy_pj * 1e-6 for row in rows])
+    uj += shares * (terms.instruction_bytes - base_bytes) * byte_uj
     return _Price(
         target=target,
         evaluator_id=chosen.evaluator_id,
         us=np.concatenate([[0.0], np.cumsum(us)]),
         uj=np.concatenate([[0.0], np.cumsum(uj)]),
-        start_us=terms.fixed_us + base_bytes / link.input_mb_per_s,
+        start_us=terms.fixed_us + base_us,
         start_uj=base_bytes * byte_uj,
         read_us=1 / link.input_mb_per_s,
         leave_us=1 / link.output_mb_per_s,

@@ -65,6 +65,9 @@ def test_list_without_match_says_so(run: Run) -> None:
         (["cost", V2_S, "--input-size", "16"], "total stride of 32"),
         (["cost", V2_S, "--num-classes", "0"], "num_classes"),
         (["cost", V2_S, "--top", "-1"], "--top"),
+        (["cost", V2_S, "--schedule", "pixel6,pixel6"], "different names"),
+        (["cost", V2_S, "--schedule", "pixel6,pixl4"], "Did you mean pixel4"),
+        (["cost", V2_S, "--objective", "energy"], "--schedule"),
         (["info", "x.tflite"], "holds no spec"),
     ],
 )
@@ -130,6 +133,17 @@ def test_cost_writes_a_page(run: Run, tmp_path: Path) -> None:
     page = (tmp_path / "cost.html").read_text(encoding="utf-8")
     assert "<svg" in page
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_cost_assigns_layers_to_several_targets(run: Run, tmp_path: Path) -> None:
+    text = run("cost", V2_S, "--schedule", "mensa", "--html", "strip.html").out
+    assert "mensa_pascal" in text
+    assert "times better than" in text
+    assert "Calls over time" in (tmp_path / "strip.html").read_text(encoding="utf-8")
+    words = ("cost", V2_S, "--schedule", "coral_usb,pixel6", "--objective", "energy", "--json")
+    data = run(*words).json
+    assert data["objective"] == "energy"
+    assert data["energy_mj"] <= min(one["energy_mj"] for one in data["alone"]) * (1 + 1e-9)
 
 
 def test_cost_cannot_write_below_a_file(run: Run, tmp_path: Path) -> None:
