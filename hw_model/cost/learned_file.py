@@ -101,9 +101,12 @@ def read_cost_model(path: str | os.PathLike[str]) -> CostModel:
         DataError: no such file, or one that is not what it was when it was written.
     """
     try:
-        return _parsed(_read(Path(path)))
+        with Path(path).open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise DataError(f"Cannot read cost model {path}: {error.strerror or error}.") from error
+    try:
+        return _parsed(_opened(content))
     except (
         ValueError, KeyError, EOFError, SyntaxError, RecursionError, MemoryError, NotImplementedError, RuntimeError,
         SpecError, struct.error, zlib.error, zipfile.BadZipFile,
@@ -139,11 +142,11 @@ def _packed(array: NDArray[Any]) -> bytes:
     return file.getvalue()
 
 
-def _read(path: Path) -> dict[str, bytes]:
+def _opened(content: bytes) -> dict[str, bytes]:
     """The members of a file by name, checksum checked; nothing is taken at its word about its size."""
-    if path.stat().st_size > _MAX_BYTES:
+    if len(content) > _MAX_BYTES:
         raise ValueError(f"larger than {_MAX_BYTES:,} bytes")
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
         infos = archive.infolist()
         if len(infos) > 2 * _MAX_LAYERS + 4 or sum(info.file_size for info in infos) > _MAX_BYTES:
             raise ValueError("holds more than a cost model")

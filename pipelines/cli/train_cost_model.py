@@ -50,12 +50,14 @@ def run(args: argparse.Namespace) -> Answer:
     from hw_model.cost.learned import FILE_VARIABLE
     from hw_model.cost.learned_file import write_cost_model
     from hw_model.targets import load_target
-    from pipelines.cost_model.train import train_cost_model
+    from pipelines.cost_model.train import LEAST_SAMPLES, train_cost_model
 
     if not 1 <= args.workers <= 256:
         raise UsageError(f"--workers is from 1 to 256. Received: {args.workers}")
-    if args.samples > MOST_SAMPLES:
-        raise UsageError(f"--samples is at most {MOST_SAMPLES}. Received: {args.samples}")
+    if not LEAST_SAMPLES <= args.samples <= MOST_SAMPLES:
+        raise UsageError(
+            f"--samples is from {LEAST_SAMPLES} to {MOST_SAMPLES}. Received: {args.samples}"
+        )
     if not 0 <= args.seed < 1 << 32:
         raise UsageError(f"--seed is from 0 to {(1 << 32) - 1}. Received: {args.seed}")
     target = load_target(args.target)

@@ -1,5 +1,6 @@
 """Simulated costs of random specs, kept in small files so that an interrupted sampling goes on where it stopped."""
 
+import io
 import multiprocessing
 import os
 import signal
@@ -169,7 +170,8 @@ def _load(plan: Plan, chunk: int) -> list[Sample | None] | None:
     """The samples of a chunk in order; None when they must be made: not kept, damaged, or of other specs."""
     specs = [random_spec(plan.seed, chunk * CHUNK + number) for number in range(CHUNK)]
     try:
-        with np.load(plan.path(chunk), allow_pickle=False) as file:
+        content = io.BytesIO(plan.path(chunk).read_bytes())
+        with np.load(content, allow_pickle=False) as file:
             data: dict[str, Any] = dict(file)
         if data["spec_ids"].tolist() != [spec.spec_id for spec in specs]:
             return None
