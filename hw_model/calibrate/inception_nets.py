@@ -18,7 +18,7 @@ def _branch(net: Net, source: int, layers: Branch) -> int:
     """Convolutions in a row; those with a stride see no padding."""
     for filters, kernel, *stride in layers:
         step = stride[0] if stride else 1
-        padding = "valid" if step > 1 else "same"
+        padding: ops.Padding = "valid" if step > 1 else "same"
         source = net.conv(filters, kernel, step, source=source, padding=padding)
     return source
 

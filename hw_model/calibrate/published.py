@@ -11,7 +11,7 @@ from pathlib import Path
 from hw_model.errors import DataError
 
 TABLE = Path(__file__).parent / "published" / "latencies.csv"
-COLUMNS = ["data_set", "target", "model", "latency_ms", "use", "source"]
+COLUMNS = ["data_set", "target", "model", "latency_ms", "use", "cached_mib", "source"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,8 @@ class Measurement:
     latency_ms: float
     fitted: bool
     source: str
+    #: Parameters that stayed on the chip, where the compiler's log was published with the latency.
+    cached_mib: float | None = None
 
 
 @cache
@@ -43,8 +45,9 @@ def measurements(path: Path = TABLE) -> tuple[Measurement, ...]:
 def _row(name: str, line: int, fields: dict[str, str]) -> Measurement:
     try:
         latency_ms = float(fields["latency_ms"])
+        cached_mib = float(fields["cached_mib"]) if fields["cached_mib"] else None
     except (TypeError, ValueError):
-        latency_ms = 0.0
+        latency_ms, cached_mib = 0.0, None
     if not latency_ms > 0 or fields["use"] not in ("fit", "check") or None in fields.values():
         raise DataError(
             f"{name}, line {line}: needs a positive latency_ms and use 'fit' or 'check'."
@@ -56,6 +59,7 @@ def _row(name: str, line: int, fields: dict[str, str]) -> Measurement:
         latency_ms=latency_ms,
         fitted=fields["use"] == "fit",
         source=fields["source"],
+        cached_mib=cached_mib,
     )
 
 

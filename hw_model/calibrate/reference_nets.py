@@ -1,6 +1,7 @@
 """Public networks outside the zoo whose latencies were published: graphs to check the cost model, no weights."""
 
 import math
+import re
 from collections.abc import Callable
 
 from hw_model.calibrate.inception_nets import (
@@ -169,6 +170,43 @@ def conv_chain(filters: int, *, layers: int = 5, kernel: int = 3, size: int = 64
     return net.finish(f"conv{kernel}x{kernel}x{layers}_f{filters}")
 
 
+def padded_chain(layers: int) -> Graph:
+    """7x7 convolutions at 128x128x32 whose input and output are next to nothing: padding and a mean do that."""
+    net = Net(2, 2)
+    net.emit(ops.Pad(padding=((0, 0), (0, 126), (0, 126), (0, 0))))
+    for _ in range(layers):
+        net.conv(32, 7)
+    net.emit(ops.GlobalPool())
+    return net.finish(f"conv7x7x32_chain_{layers}")
+
+
+def dense_chain(units: int, layers: int) -> Graph:
+    """Equal dense layers on twelve inputs."""
+    net = Net(2, 2)
+    net.emit(ops.Reshape(shape=(1, 12)))
+    for _ in range(layers):
+        net.emit(ops.Dense(units=units, activation="relu"))
+    return net.finish(f"fc{units}_chain_{layers}")
+
+
+def transfer(direction: str, height: int, width: int) -> Graph:
+    """An image in and one pixel out, or the other way round: what the link alone costs."""
+    if direction == "input":
+        net = Net(height, width)
+        net.emit(ops.Slice(begin=(0, 0, 0, 0), sizes=(1, 1, 1, 3)))
+    else:
+        net = Net(2, 2)
+        net.emit(ops.Pad(padding=((0, 0), (0, height - 2), (0, width - 2), (0, 0))))
+    return net.finish(f"{direction}_{height}x{width}")
+
+
+#: Families of published micro-benchmarks: the form of their names, and how to build one.
+_CHAINS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Graph]], ...] = (
+    (re.compile(r"conv3x3x5_F(\d+)"), lambda m: conv_chain(int(m[1]))),
+    (re.compile(r"conv7x7x32_chain_(\d+)"), lambda m: padded_chain(int(m[1]))),
+    (re.compile(r"fc(\d+)_chain_(\d+)"), lambda m: dense_chain(int(m[1]), int(m[2]))),
+    (re.compile(r"(input|output)_(\d+)x(\d+)"), lambda m: transfer(m[1], int(m[2]), int(m[3]))),
+)
 _NETS: dict[str, Callable[[], Graph]] = {
     "mobilenet_v1_1.0_224": mobilenet_v1,
     "mobilenet_v1_0.25_128": lambda: mobilenet_v1(0.25, 128),
@@ -198,8 +236,9 @@ def reference_net(name: str) -> Graph:
     Raises:
         UnknownNameError: no such network.
     """
-    if name.startswith("conv3x3x5_F") and name[11:].isdigit():
-        return conv_chain(int(name[11:]))
+    for form, build in _CHAINS:
+        if match := form.fullmatch(name):
+            return build(match)
     if name not in _NETS:
         raise UnknownNameError("reference network", name, _NETS)
     return _NETS[name]()

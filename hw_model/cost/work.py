@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from hw_model.cost.placement import Layer, Placement, place
 from hw_model.graph import ops
@@ -43,6 +44,7 @@ class Events:
     wide_data_transfer: int = 0
 
 
+Mapped = Literal["spatial", "pointwise", "depthwise", "moved"]
 COMPONENTS: tuple[str, ...] = tuple(entry.name for entry in dataclasses.fields(Events))
 
 
@@ -85,20 +87,29 @@ def work_of(target: Target, kind: ops.OpType, inputs: tuple[Shape, ...]) -> Work
     return count(target, kind, inputs, sizes)
 
 
+def mapped_as(kind: ops.OpType) -> Mapped:
+    """Which of a target's scales an operation takes; moving bytes leaves a compiler nothing to lose."""
+    if isinstance(kind, ops.DepthwiseConv2D):
+        return "depthwise"
+    if isinstance(kind, ops.Dense | ops.MatMul):
+        return "pointwise"
+    if isinstance(kind, ops.Conv2D | ops.GroupConv2D):
+        if kind.groups > 1 and kind.groups == kind.filters:
+            return "depthwise"
+        return "pointwise" if kind.groups == 1 and kind.kernel == (1, 1) else "spatial"
+    return "spatial" if isinstance(kind, ops.TransposeConv2D) else "moved"
+
+
 def efficiency_of(target: Target, kind: ops.OpType) -> float:
     """Share of the on-chip ceilings that a compiled operation of this kind reaches."""
     scales = target.overhead
-    ratio = 1.0
-    if isinstance(kind, ops.DepthwiseConv2D):
-        ratio = scales.depthwise_ratio
-    elif isinstance(kind, ops.Conv2D | ops.GroupConv2D):
-        if kind.groups > 1 and kind.groups == kind.filters:
-            ratio = scales.depthwise_ratio
-        elif kind.groups == 1 and kind.kernel == (1, 1):
-            ratio = scales.pointwise_ratio
-    elif isinstance(kind, ops.Dense | ops.MatMul):
-        ratio = scales.pointwise_ratio
-    return scales.mapping_efficiency * ratio
+    ratio = {
+        "spatial": 1.0,
+        "pointwise": scales.pointwise_ratio,
+        "depthwise": scales.depthwise_ratio,
+        "moved": 1.0 / scales.mapping_efficiency,
+    }
+    return scales.mapping_efficiency * ratio[mapped_as(kind)]
 
 
 def effective_clock_hz(target: Target, kind: ops.OpType) -> float:
@@ -164,7 +175,8 @@ def _on_array(
     stored = layer.repeats * spot.parameter_bytes
     # The second factor of a matrix product travels as parameters do, but it is an activation.
     kept = 0 if isinstance(kind, ops.MatMul) else stored
-    passes = max(1, -(-sum(sizes) // target.memory.activation_bytes))
+    # Half of the memory holds the part that is computed, the other half the parts on their way in and out.
+    passes = max(1, -(-2 * sum(sizes) // target.memory.activation_bytes))
     # Channels split over PEs mean that each PE needs activations that lie on others.
     exchanged = sizes[0] if spot.channel_splits > 1 else 0
     rounds = layer.repeats * spot.rounds
@@ -230,8 +242,12 @@ def _finished(work: Work, sizes: tuple[int, int]) -> Work:
 def _pointwise(
     target: Target, kind: ops.OpType, inputs: tuple[Shape, ...], sizes: tuple[int, int]
 ) -> Work:
-    """Sums, products, activations, scales: every input once. Normalisations look at theirs three times."""
-    looks = 3 if isinstance(kind, ops.Softmax | ops.LayerNorm) else 1
+    """Sums, products, activations, scales: every input once. Normalisations look at theirs three times.
+
+    So does x * sigmoid(x), which converters write as two operations: one reads x, the other x and the result.
+    """
+    twice = isinstance(kind, ops.Activation) and kind.function == "silu"
+    looks = 3 if twice or isinstance(kind, ops.Softmax | ops.LayerNorm) else 1
     return _finished(
         _streamed(target, looks * sizes[0], sizes[1], math_ops=looks * sizes[1]), sizes
     )

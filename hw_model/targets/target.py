@@ -68,8 +68,8 @@ class Link:
 class Overhead:
     """Nuisance scales: what published latencies tell and no data sheet does."""
 
-    #: Share of the on-chip ceilings that compiled k x k and group convolutions, and all that is not
-    #: named below, reach; clock uncertainty included.
+    #: Share of the on-chip ceilings that compiled k x k and group convolutions reach; clock uncertainty
+    #: included.
     mapping_efficiency: float = quantity("ratio", minimum=0.01)
     #: The same for 1x1 convolutions and dense layers, and for depthwise ones, as a part of that share.
     pointwise_ratio: float = quantity("ratio", minimum=0.01)

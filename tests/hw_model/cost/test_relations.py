@@ -99,7 +99,7 @@ def test_fusing_costs_more_the_deeper_it_is_used() -> None:
         for size, channels in ((56, 32), (28, 64), (14, 128), (7, 256))
     ]
     assert ratios == sorted(ratios)
-    assert ratios[-1] > 3 * ratios[0]
+    assert ratios[-1] > 2.5 * ratios[0]
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -159,7 +159,7 @@ def test_swish_and_squeeze_excite_are_expensive(target: str) -> None:
 
     plain = block_us(target, tail("relu"))
     assert block_us(target, tail("swish")) > 1.2 * plain
-    assert block_us(target, tail("squeeze")) > 1.4 * plain
+    assert block_us(target, tail("squeeze")) > 1.25 * plain
 
 
 def test_published_networks_use_a_quarter_of_the_peak() -> None:

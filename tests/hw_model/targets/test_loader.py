@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hw_model import list_targets, load_target
+from hw_model.calibrate.profile import SCALES
 from hw_model.errors import DataError, SpecError, UnknownNameError
 from hw_model.targets.loader import FOLDER, from_data
 
@@ -35,8 +36,8 @@ def test_every_constant_has_a_source_and_fits_are_few(name: str) -> None:
     assert len(target.constants) >= 35
     assert all(len(constant.source) > 2 for constant in target.constants)
     fitted = [constant.path for constant in target.constants if constant.fitted]
-    assert len(fitted) in (range(1, 4) if name in MEASURED else (0,))
-    assert all(path.startswith("overhead.") for path in fitted)
+    assert len(fitted) in (range(1, 6) if name in MEASURED else (0,))
+    assert set(fitted) <= set(SCALES)
 
 
 @pytest.mark.parametrize("name", list_targets())
