@@ -38,7 +38,8 @@ def add_evaluator(parser: argparse.ArgumentParser) -> None:
         "--evaluator",
         metavar="E",
         default="analytical",
-        help=f"how to cost: {', '.join(EVALUATORS)} (default: %(default)s)",
+        help=f"how to cost: {', '.join(EVALUATORS)} (default: %(default)s); for a target of your own, learned "
+        "reads the file named by EDGEZOO_COST_MODEL, which train-cost-model writes",
     )
 
 

@@ -1,12 +1,12 @@
 """`edgezoo train-cost-model`: from a target file to a file that `edgezoo cost` reads; mistakes are one line."""
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from hw_model.cost import evaluator_for
 from hw_model.cost.learned import FILE_VARIABLE
 from hw_model.targets.loader import FOLDER
 
@@ -36,13 +36,14 @@ def test_trains_for_a_target_file_and_costs_with_it(
     assert done["held_out"]["specs"] + done["samples"] == 96
     assert 0 < done["held_out"]["latency_mape"] < 0.5
     monkeypatch.setenv(FILE_VARIABLE, "mine.npz")
+    evaluator_for.cache_clear()
     words = ("cost", "mobilenet_edgetpu_v2_xs", "--evaluator", "learned", "--target")
     report = run(*words, mine, "--json").json
     assert report["evaluator_id"] == f"learned-1.{done['model_id']}"
     assert report["declared_error"] > done["held_out"]["latency_mape"]
     assert "was trained for target mine" in run(*words, "pixel6").failed(2)
     Path("mine.npz").write_bytes(Path("mine.npz").read_bytes()[:-30])
-    monkeypatch.setenv(FILE_VARIABLE, f".{os.sep}mine.npz")
+    evaluator_for.cache_clear()
     assert "is no cost model or is damaged" in run(*words, mine).failed(3)
 
 
@@ -50,6 +51,7 @@ def test_a_target_without_a_model_is_told_the_verb(
     run: "Run", mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(FILE_VARIABLE, raising=False)
+    evaluator_for.cache_clear()
     line = run(
         "cost", "mobilenet_edgetpu_v2_xs", "--evaluator", "learned", "--target", mine
     ).failed(2)
