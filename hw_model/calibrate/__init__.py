@@ -1,1 +1,5 @@
-"""Calibration against published latencies: the data, the fit of declared scales, and agreement figures."""
+"""Calibration: fits of the constants a target leaves open, to published latencies or to a user's own."""
+
+from hw_model.calibrate.measured import Calibration, calibrate, read_measurements
+
+__all__ = ["Calibration", "calibrate", "read_measurements"]

@@ -1,6 +1,6 @@
 """Fits the few nuisance constants of a target to latencies, and says how well it does on rows left out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from hw_model.graph import Graph
 from hw_model.targets.target import Target
 
 Values = npt.NDArray[np.float64]
+Progress = Callable[[Sequence[int]], Iterable[int]]
 MAX_SCALES = 5
 #: Smallest start of a scale: the fit walks along logarithms.
 _FLOOR = 1e-3
@@ -50,15 +51,23 @@ def declared_scales(target: Target) -> tuple[str, ...]:
     return names
 
 
-def fit(target: Target, graphs: Sequence[Graph], measured_ms: Sequence[float]) -> Fit:
+def fit(
+    target: Target,
+    graphs: Sequence[Graph],
+    measured_ms: Sequence[float],
+    *,
+    progress: Progress = iter,
+) -> Fit:
     """Fits the constants that the target declares as fitted, and again without each row in turn.
+
+    `progress` sees the rows pass by, as a progress bar does.
 
     Raises:
         UsageError: the target declares none or too many, or there are too few rows for them.
     """
     names = declared_scales(target)
     profiles = [Profile(target, graph) for graph in graphs]
-    return fit_profiles(scales_of(target), names, profiles, measured_ms)
+    return fit_profiles(scales_of(target), names, profiles, measured_ms, progress=progress)
 
 
 def fit_profiles(
@@ -66,6 +75,8 @@ def fit_profiles(
     names: Sequence[str],
     profiles: Sequence[Profile],
     measured_ms: Sequence[float],
+    *,
+    progress: Progress = iter,
 ) -> Fit:
     """The same for counted work and chosen constants; the others keep the value they start with."""
     rows = range(len(profiles))
@@ -81,7 +92,7 @@ def fit_profiles(
     predicted = [profile.latency_ms(best) for profile in profiles]
     left_out = [
         profiles[row].latency_ms(solve([other for other in rows if other != row], best))
-        for row in rows
+        for row in progress(rows)
     ]
     return Fit(
         scales={name: best[name] for name in names},

@@ -43,12 +43,15 @@ class Profile:
     def __init__(self, target: Target, graph: Graph) -> None:
         run = list(calls(graph, target))
         works = [work_of(target, kind, inputs) for kind, inputs in run]
-        chip = [work.ceilings for work in works]
-        self._full_us = (
-            np.array([max(ceiling_cycles(each)) for each in chip]) / target.array.clock_mhz
-        )
-        self._kinds = np.array([_KINDS.index(mapped_as(kind)) for kind, _ in run])
-        self._streamed_bytes = np.array(_streamed(target, works), dtype=np.float64)
+        cycles = np.array([max(ceiling_cycles(work.ceilings)) for work in works])
+        full_us = cycles / target.array.clock_mhz
+        kinds = np.array([_KINDS.index(mapped_as(kind)) for kind, _ in run])
+        streamed_bytes = np.array(_streamed(target, works), dtype=np.float64)
+        # What streams nothing is as long as its work, kind by kind; only the rest is compared one by one.
+        streams = streamed_bytes > 0
+        self._cached_us = np.bincount(kinds[~streams], full_us[~streams], len(_KINDS))
+        self._full_us, self._kinds = full_us[streams], kinds[streams]
+        self._streamed_bytes = streamed_bytes[streams]
         host = [work for work in works if work.on_host]
         self._starts = sum(not (work.free or work.on_host) for work in works)
         terms = model_terms(target, graph, 0)
@@ -64,9 +67,11 @@ class Profile:
         spatial = scales["overhead.mapping_efficiency"]
         pointwise = spatial * scales["overhead.pointwise_ratio"]
         depthwise = spatial * scales["overhead.depthwise_ratio"]
-        reached = np.array([spatial, pointwise, depthwise, 1.0])[self._kinds]
-        stream_us = self._streamed_bytes / scales["link.parameter_mb_per_s"]
-        busy_us = float(np.maximum(self._full_us / reached, stream_us).sum())
+        reached = np.array([spatial, pointwise, depthwise, 1.0])
+        busy_us = float((self._cached_us / reached).sum())
+        if self._full_us.size:
+            stream_us = self._streamed_bytes / scales["link.parameter_mb_per_s"]
+            busy_us += float(np.maximum(self._full_us / reached[self._kinds], stream_us).sum())
         busy_us += self._starts * scales["overhead.op_us"] + scales["overhead.inference_us"]
         busy_us += self._inbound_bytes / scales["link.input_mb_per_s"]
         busy_us += self._outbound_bytes / scales["link.output_mb_per_s"]

@@ -17,6 +17,7 @@ VERBS: dict[str, str] = {
     "list": "models and presets, filtered by name, family and cost",
     "info": "one model or preset: blocks, parameters, multiply-adds, metrics",
     "cost": "latency and energy on a target, layer by layer, with reasons",
+    "calibrate": "fit a target's open constants to your own measurements",
     "blocks": "what inverted bottlenecks cost by kind and shape, and which never pay",
     "diff": "what differs between two specs, graphs or .tflite files",
     "train": "train a model by a recipe, or fine-tune a preset",
