@@ -74,7 +74,7 @@ def _parameter_broadcast(target: Target, kind: ops.OpType, work: Work) -> str:
     positions = "one position" if isinstance(kind, ops.Dense) else "few positions"
     return (
         f"uses each parameter at {positions} only: bound by the parameter broadcast; "
-        "fewer channels, or more pixels per parameter, make it faster"
+        "fewer channels or more pixels per parameter help"
     )
 
 
