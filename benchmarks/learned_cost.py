@@ -1,13 +1,15 @@
 """Compares the learned cost models that ship with the simulator they were trained on. Writes results/learned_cost.json.
 
-Three sets, none of which a training saw: random specs as those of the training, published networks of the zoo at
-their own sizes, and published networks of other families, which are unlike anything in the training.
+Four sets, none of which a training saw: random specs as those of the training, published networks of the zoo at
+their own sizes, published networks of other families, and micro-benchmarks (chains of equal layers, bare
+transfers); the last two are unlike anything in the training.
 """
 
 import argparse
 import statistics
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 from record import Column, save
@@ -26,6 +28,7 @@ from pipelines.cost_model.specs import is_held_out, random_spec
 
 #: Neither the seed of the models that ship nor that of their test.
 SEED = 777_001
+MICRO = ("conv", "fc", "input_", "output_")
 EVALUATORS = ("simulator", "learned", "analytical")
 COLUMNS = (
     Column(key="target", heading="Target"),
@@ -63,15 +66,14 @@ def zoo_graphs() -> list[Graph]:
     return [spec_of(name).graph() for name in match("*", task="classification")]
 
 
-def reference_graphs() -> list[Graph]:
+def reference_graphs(*, micro: bool) -> list[Graph]:
     """Networks outside the zoo whose latencies were published."""
-    found: dict[str, Graph] = {}
+    found: list[Graph] = []
     for name in dict.fromkeys(row.model for row in measurements()):
-        try:
-            found[name] = reference_net(name)
-        except UnknownNameError:
-            continue
-    return list(found.values())
+        if name.startswith(MICRO) == micro:
+            with suppress(UnknownNameError):
+                found.append(reference_net(name))
+    return found
 
 
 def costed(evaluator: Evaluator, graphs: list[Graph]) -> tuple[list[CostReport | None], float]:
@@ -125,7 +127,8 @@ def main() -> None:
     sets = {
         "random specs": random_graphs(options.specs),
         "zoo as published": zoo_graphs(),
-        "other families": reference_graphs(),
+        "other families": reference_graphs(micro=False),
+        "micro-benchmarks": reference_graphs(micro=True),
     }
     rows = []
     for path in sorted(FOLDER.glob("*.npz")):

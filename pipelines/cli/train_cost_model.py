@@ -11,7 +11,7 @@ from pipelines.cli.answer import Answer, facts
 from pipelines.cli.frameworks import load_keras
 from pipelines.cli.options import add_json, add_target
 
-SAMPLES = 3000
+SAMPLES = 2400
 FOLDER = Path("runs") / "cost_model"
 MOST_SAMPLES = 100_000
 

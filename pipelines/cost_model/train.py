@@ -29,7 +29,7 @@ BATCH = 16
 #: Weight of the summed errors of rows beside the error of their sum.
 ROW_SHARE = 0.25
 #: Passes over the samples: fewer when there are many, so that a training takes minutes.
-STEPS = 6000
+STEPS = 4000
 LEARNING_RATE = 3e-3
 Floats = NDArray[np.float64]
 
