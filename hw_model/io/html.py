@@ -260,7 +260,8 @@ def _energy_note(report: CostReport) -> str:
     low_mj, high_mj = report.energy_interval_mj
     return (
         "Counted events times assumed prices: good for comparing networks, not measured on a device. "
-        f"Over the ranges of those prices it is {low_mj:.2g} to {high_mj:.2g} mJ. Idle power alone is {report.energy_mj - report.active_energy_mj:.3g} mJ."
+        f"Over the ranges of those prices it is {low_mj:.2g} to {high_mj:.2g} mJ. "
+        f"Idle power alone is {report.energy_mj - report.active_energy_mj:.3g} mJ."
     )
 
 
