@@ -1,16 +1,23 @@
-"""The fit finds scales it was given, agrees with the evaluator, and refuses what it cannot know."""
+"""The fit finds constants it was given, agrees with the evaluator, and refuses what it cannot know."""
 
 from dataclasses import replace
 
 import pytest
 
 from hw_model import load_target
-from hw_model.calibrate.fit import Profile, declared_scales, fit
+from hw_model.calibrate.fit import declared_scales, fit
+from hw_model.calibrate.profile import SCALES, Profile, scales_of, with_scales
 from hw_model.cost import Analytical
 from hw_model.errors import UsageError
-from hw_model.graph import Graph
+from hw_model.graph import Graph, GraphBuilder, ops
 from hw_model.targets import Target
 from model_zoo.registry import entries, spec_of
+
+OTHER = {
+    "overhead.mapping_efficiency": 0.3, "overhead.pointwise_ratio": 0.7, "overhead.depthwise_ratio": 1.2,
+    "overhead.op_us": 2.5, "overhead.inference_us": 70.0, "link.parameter_mb_per_s": 300.0,
+    "link.input_mb_per_s": 200.0, "link.output_mb_per_s": 50.0,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -19,26 +26,37 @@ def graphs() -> list[Graph]:
     return [spec_of(name).graph() for name in list(entries())[::2]]
 
 
-def scaled(target: Target, **scales: float) -> Target:
-    """The target with other nuisance scales."""
-    return replace(target, overhead=replace(target.overhead, **scales))
+def host_net() -> Graph:
+    """A network with an operation that Coral leaves to the host in its middle."""
+    b = GraphBuilder()
+    x = b.conv(b.input((1, 64, 64, 3)), 32, 3, name="conv")
+    x = b.emit(ops.LayerNorm(), (x,), name="norm")[0]
+    return b.finish(b.conv(x, 512, 1, name="end"), name="host")
 
 
 @pytest.mark.parametrize("name", ["pixel6", "coral_usb"])
 def test_a_profile_says_what_the_evaluator_says(name: str, graphs: list[Graph]) -> None:
-    target = scaled(load_target(name), mapping_efficiency=0.3, op_us=2.5, inference_us=70.0)
-    for graph in graphs:
-        expected = Analytical(target).report(graph).latency_ms
-        assert Profile(load_target(name), graph).latency_ms(target.overhead) == pytest.approx(
-            expected
-        )
+    target = load_target(name)
+    for graph in (*graphs, host_net()):
+        profile = Profile(target, graph)
+        for scales in (scales_of(target), OTHER):
+            expected = Analytical(with_scales(target, scales)).report(graph).latency_ms
+            assert profile.latency_ms(scales) == pytest.approx(expected)
 
 
-def test_scales_are_found_again(graphs: list[Graph]) -> None:
-    truth = scaled(load_target("pixel6"), mapping_efficiency=0.4, op_us=2.0)
+def test_every_scale_is_a_constant_of_a_target() -> None:
+    target = load_target("pixel6")
+    assert tuple(scales_of(target)) == SCALES == tuple(OTHER)
+    assert scales_of(with_scales(target, OTHER)) == OTHER
+
+
+def test_constants_are_found_again(graphs: list[Graph]) -> None:
+    target = load_target("pixel6")
+    given = {"overhead.mapping_efficiency": 0.4, "overhead.op_us": 2.0}
+    truth = with_scales(target, given)
     measured = [Analytical(truth).report(graph).latency_ms for graph in graphs]
-    found = fit(load_target("pixel6"), graphs, measured)
-    assert found.scales == pytest.approx({"mapping_efficiency": 0.4, "op_us": 2.0}, rel=1e-3)
+    found = fit(target, graphs, measured)
+    assert found.scales == pytest.approx(given, rel=1e-3)
     assert found.left_out.mape < 1e-3
 
 
@@ -53,14 +71,36 @@ def test_a_row_left_out_does_not_help_itself(graphs: list[Graph]) -> None:
     assert found.predicted_ms[0] > 1.05 * truth
 
 
-def test_only_declared_scales_are_fitted() -> None:
-    assert declared_scales(load_target("pixel6")) == ("mapping_efficiency", "op_us")
-    assert declared_scales(load_target("coral_usb")) == ("mapping_efficiency", "inference_us")
+def test_progress_sees_each_row_once(graphs: list[Graph]) -> None:
+    target, seen = load_target("pixel6"), []
+    measured = [Analytical(target).report(graph).latency_ms for graph in graphs]
+    fit(target, graphs, measured, progress=lambda rows: (seen.append(row) or row for row in rows))  # type: ignore[func-returns-value]
+    assert seen == list(range(len(graphs)))
 
 
-def test_too_few_rows_or_no_scale_are_refused(graphs: list[Graph]) -> None:
+def test_only_declared_constants_are_fitted() -> None:
+    scales = ("overhead.mapping_efficiency", "overhead.op_us")
+    assert declared_scales(load_target("pixel6")) == scales
+    assert declared_scales(load_target("coral_devboard")) == ("link.parameter_mb_per_s",)
+
+
+def marked(target: Target, *paths: str) -> Target:
+    """The target with other constants marked as fitted."""
+    constants = tuple(replace(each, fitted=each.path in paths) for each in target.constants)
+    return replace(target, constants=constants)
+
+
+def test_too_few_rows_or_wrong_marks_are_refused(graphs: list[Graph]) -> None:
     target = load_target("pixel6")
-    with pytest.raises(UsageError, match="need at least 4 rows. Received: 3"):
+    with pytest.raises(UsageError, match="takes at least 4 rows. Received: 3"):
         fit(target, graphs[:3], [1.0, 2.0, 3.0])
-    with pytest.raises(UsageError, match="fits 1 to 3 scales"):
-        fit(replace(target, constants=()), graphs, [1.0] * len(graphs))
+    with pytest.raises(
+        UsageError, match="mark 1 to 5 constants with `fitted = true`. Received: none"
+    ):
+        fit(marked(target), graphs, [1.0] * len(graphs))
+    with pytest.raises(
+        UsageError, match=r"mark 1 to 5 constants .* Received: link.parameter_mb_per_s, "
+    ):
+        fit(marked(target, *SCALES[:3], *SCALES[5:]), graphs, [1.0] * len(graphs))
+    with pytest.raises(UsageError, match=r"latencies cannot tell energy.idle_w"):
+        fit(marked(target, "energy.idle_w"), graphs, [1.0] * len(graphs))
