@@ -14,7 +14,7 @@ from hw_model.cost.rows import executed
 from hw_model.errors import SpecError
 from hw_model.graph import Graph, Op, ops
 from hw_model.graph.types import Shape
-from hw_model.mapping.tiling import Tiling, most_slabs
+from hw_model.mapping.tiling import Tiling, slab_limits
 from hw_model.targets.target import Target
 
 #: These read all of an input before the first row of their output is known.
@@ -155,8 +155,8 @@ def _fit(
 
 def _in_slabs(unit: Unit, need: int, target: Target, tiler: Tiler) -> list[Tiling]:
     """Tilings in the smallest number of slabs that fits, and in more until the fastest split fits as well."""
-    memory, most = target.memory.activation_bytes, most_slabs(unit.kind, unit.inputs)
-    slabs = min(most, max(2, -(-2 * need // memory)))
+    memory, (rows, most) = target.memory.activation_bytes, slab_limits(unit.kind, unit.inputs)
+    slabs = min(rows, max(2, -(-2 * need // memory)))
     found: list[Tiling] = []
     while True:
         options = unit.options(tiler, slabs)
@@ -173,7 +173,9 @@ def _in_slabs(unit: Unit, need: int, target: Target, tiler: Tiler) -> list[Tilin
                 f"needs {smallest:,} bytes of activation memory for its smallest tiles; "
                 f"{target.name} has {memory:,} (memory.activation_bytes)",
             )
-        slabs = min(most, slabs + 1 if found else max(slabs + 1, slabs * smallest // memory))
+        more = slabs + 1 if found else max(slabs + 1, slabs * smallest // memory)
+        # A row is cut only when single rows do not fit; then all rows are cut alike.
+        slabs = min(rows, more) if slabs < rows else min(most, -(-more // rows) * rows)
 
 
 def _first(options: Sequence[Tiling], room: int) -> Tiling | None:
@@ -187,7 +189,10 @@ def _at_end(unit: Unit, whole: Tiling, room: int, target: Target, tiler: Tiler) 
     again = whole.blocks > 1
     if isinstance(unit.kind, WHOLE) or (again and unit.streamed):
         return whole
+    rows, _ = slab_limits(unit.kind, unit.inputs)
     for slabs in EDGE_SLABS:
+        if slabs > rows:
+            continue
         found = _first(unit.options(tiler, slabs, again=again), room)
         allowed = 1.02 * whole.cycles + slabs * (target.array.drain_cycles + 1)
         if (
@@ -222,19 +227,30 @@ def _align(units: Sequence[Unit], target: Target, tiler: Tiler) -> None:
     # Alone, and with all of its parameters in the cores at once, an operation need not read them again.
     again = len(units) > 1 or units[0].tiling.blocks > 1
     for unit in units:
-        options = unit.options(tiler, slabs, again=again)
-        unit.tiling = _first(options, target.memory.activation_bytes) or options[-1]
+        rows, _ = slab_limits(unit.kind, unit.inputs)
+        wanted = max(unit.tiling.slabs, min(slabs, rows))
+        found = _first(unit.options(tiler, wanted, again=again), target.memory.activation_bytes)
+        unit.tiling = found or unit.tiling
         unit.starts = unit.tiling.slabs if len(units) > 1 else 1
 
 
 def _interleaved(segment: Sequence[int], units: Sequence[Unit]) -> Iterator[tuple[int, int]]:
-    """(unit, slab) such that every slab finds the same share of its inputs done."""
+    """(unit, slab) such that no slab runs before that share of its inputs is there."""
     steps = max(units[index].tiling.slabs for index in segment)
-    for step in range(steps):
+    done = dict.fromkeys(segment, 0)
+    #: Tensor -> share of it that is there; what comes from outside is there as a whole.
+    there = dict.fromkeys((root for index in segment for root in units[index].writes), 0.0)
+    for step in range(1, steps + 1):
         for index in segment:
-            slabs = units[index].tiling.slabs
-            for slab in range(slabs * step // steps, slabs * (step + 1) // steps):
-                yield index, slab
+            unit = units[index]
+            slabs = unit.tiling.slabs
+            inside = [there[root] for root in unit.reads if root in there]
+            # The first operations set the pace; rounding must not hold back a share that is complete.
+            ready = -(-slabs * step // steps) if not inside else int(slabs * min(inside) + 1e-9)
+            while done[index] < ready:
+                yield index, done[index]
+                done[index] += 1
+            there.update(dict.fromkeys(unit.writes, done[index] / slabs))
 
 
 def _cache_parameters(units: Sequence[Unit], target: Target) -> int:

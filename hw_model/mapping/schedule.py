@@ -1,11 +1,9 @@
 """Runs a program in time: one pass over its slabs in order, every resource starting what is next as soon as it can.
 
-The order is fixed before anything is timed, so that faster hardware is never slower. The host sends the whole
-instruction stream, then inputs and streamed parameters in the order they are needed, and fetches outputs:
-uniform inner loops (lane sets, positions, pieces of a layer's parameters) are closed forms.
-
-Source for instructions first: they lie in one piece in public Coral executables, and `overhead.op_us` of
-these targets was fitted with them in front of the inference.
+The order is fixed before anything is timed. Inputs and streamed parameters share the link in the order they
+are needed, ahead of their use as far as there is memory; instructions, which are one stream, take the time
+they leave; outputs take the other direction. Uniform inner loops (lane sets, positions, pieces of a layer's
+parameters) are closed forms.
 """
 
 from hw_model.cost.work import effective_clock_hz
@@ -31,8 +29,8 @@ class _Machine:
         # When the operation before was started: the moment that what the next one needs is asked for.
         self._asked_us = 0.0
         # What has been accounted for: the end of the last thing that made the inference longer.
-        self._now_us = self._input_us = 0.0
-        self._input_bytes = self._output_bytes = 0
+        self._now_us = self._input_us = self._instruction_us = 0.0
+        self._input_bytes = self._output_bytes = self._instruction_bytes = 0
         self._events: list[Event] = []
         self._spent = [Spent() for _ in program.units]
         # When the bytes of a tensor are on the chip, or at the host, as far as they are.
@@ -43,6 +41,13 @@ class _Machine:
             root for unit in program.units if unit.on_array for root in unit.reads
         }
         self._clock = [effective_clock_hz(self._target, unit.kind) / 1e6 for unit in program.units]
+        # Instructions that all operations take, and those on the chip that are not yet used.
+        self._instruction_total = self._link.instruction_bytes_base + sum(
+            unit.starts * self._link.instruction_bytes_per_op
+            for unit in program.units
+            if unit.on_array
+        )
+        self._instructions_ahead = 0
         self._slab_ends: list[list[float]] = [[] for _ in program.units]
 
     def run(self) -> Timeline:
@@ -50,12 +55,8 @@ class _Machine:
         fixed_us = self._target.overhead.inference_us
         self._do("host", 0.0, fixed_us, NO_UNIT)
         self._now_us = self._host_us = self._inbound_us = fixed_us
-        instruction_bytes = self._link.instruction_bytes_base + sum(
-            unit.starts * self._link.instruction_bytes_per_op
-            for unit in self._program.units
-            if unit.on_array
-        )
-        self._inbound("instructions", 0.0, instruction_bytes, NO_UNIT)
+        self._instructions(self._link.instruction_bytes_base, NO_UNIT)
+        self._instruction_us = self._inbound_us - fixed_us
         self._now_us = self._array_us = self._asked_us = self._inbound_us
         for index, slab in self._program.order:
             unit = self._program.units[index]
@@ -69,10 +70,10 @@ class _Machine:
             spent=tuple(self._spent),
             end_us=end_us,
             fixed_us=fixed_us,
-            instruction_us=instruction_bytes / self._link.input_mb_per_s,
+            instruction_us=self._instruction_us,
             input_us=self._input_us,
             output_us=end_us - self._now_us,
-            instruction_bytes=instruction_bytes,
+            instruction_bytes=self._instruction_bytes,
             input_bytes=self._input_bytes,
             output_bytes=self._output_bytes,
         )
@@ -86,9 +87,28 @@ class _Machine:
     def _inbound(self, lane: str, ready_us: float, moved: int, unit: int, slab: int = 0) -> float:
         """Activations or instructions over the link into the chip; returns when they are there."""
         start_us = max(self._inbound_us, ready_us)
+        self._fill(start_us)
         self._inbound_us = start_us + moved / self._link.input_mb_per_s
         self._do(lane, start_us, self._inbound_us, unit, slab, moved)
         return self._inbound_us
+
+    def _instructions(self, moved: int, unit: int, slab: int = 0) -> float:
+        """Instructions of one operation, unless they came ahead; returns when they are there."""
+        self._instruction_bytes += moved
+        ahead = min(moved, self._instructions_ahead)
+        self._instructions_ahead -= ahead
+        if moved == ahead:
+            return 0.0
+        return self._inbound("instructions", 0.0, moved - ahead, unit, slab)
+
+    def _fill(self, until_us: float) -> None:
+        """Sends instructions of operations to come while nothing else needs the link."""
+        ahead = self._instruction_total - self._instruction_bytes - self._instructions_ahead
+        fits = int((until_us - self._inbound_us) * self._link.input_mb_per_s)
+        moved = max(0, min(ahead, fits))
+        end_us = self._inbound_us + moved / self._link.input_mb_per_s
+        self._do("instructions", self._inbound_us, end_us, NO_UNIT, 0, moved)
+        self._instructions_ahead += moved
 
     def _outbound(self, ready_us: float, moved: int, unit: int, slab: int = 0) -> float:
         """Activations over the link to the host; returns when they are there."""
@@ -101,10 +121,13 @@ class _Machine:
         """One slab of one operation on the accelerator."""
         tiling, spent = unit.tiling, self._spent[index]
         cycles = tiling.last_cycles if slab == tiling.slabs - 1 else tiling.slab_cycles
-        start_us = self._target.overhead.op_us if slab == 0 or unit.starts > 1 else 0.0
+        start_us = told_us = 0.0
+        if slab == 0 or unit.starts > 1:
+            start_us = self._target.overhead.op_us
+            told_us = self._instructions(self._link.instruction_bytes_per_op, index, slab)
         busy_us = cycles / self._clock[index] + start_us
         input_us = self._inputs(index, unit, slab)
-        ready_us = max(self._array_us, input_us)
+        ready_us = max(self._array_us, told_us, input_us)
         if unit.streamed and (slab == 0 or tiling.work.passes > 1):
             end_us = self._stream(index, unit, slab, ready_us, busy_us)
         else:
@@ -114,17 +137,18 @@ class _Machine:
         self._do("array", begin_us, end_us, index, slab)
         self._array_us = end_us
         self._slab_ends[index].append(end_us)
-        added_us = end_us - self._now_us
-        if added_us > 0:
-            idle_us = max(0.0, begin_us - self._now_us)
-            for_input_us = min(idle_us, max(0.0, input_us - self._now_us))
-            starting_us = min(start_us, added_us - idle_us)
-            self._input_us += for_input_us
-            spent.wait_us += idle_us - for_input_us
-            spent.start_us += starting_us
-            spent.busy_us += added_us - idle_us - starting_us
-            self._now_us = end_us
+        self._instruction_us += self._waited(told_us, begin_us)
+        self._input_us += self._waited(input_us, begin_us)
+        spent.wait_us += self._waited(begin_us, begin_us)
+        spent.start_us += self._waited(begin_us + start_us, end_us)
+        spent.busy_us += self._waited(end_us, end_us)
         self._outputs(index, unit, slab, end_us)
+
+    def _waited(self, until_us: float, limit_us: float) -> float:
+        """Accounts for the time until then, as far as nothing before took it; returns how long it is."""
+        before_us = self._now_us
+        self._now_us = max(before_us, min(until_us, limit_us))
+        return self._now_us - before_us
 
     def _inputs(self, index: int, unit: Unit, slab: int) -> float:
         """When all that a slab reads is on the chip; what is not yet there is fetched."""
@@ -159,6 +183,7 @@ class _Machine:
         tiling, spent, rate = unit.tiling, self._spent[index], self._link.parameter_mb_per_s
         size, spot = tiling.work.parameter_bytes, tiling.work.placement
         first_us = max(self._inbound_us, self._asked_us)
+        self._fill(first_us)
         begin_us = max(ready_us, first_us)
         # One block is in use while the next arrives; what only one position needs is not even held.
         parts = tiling.blocks if spot is None or tiling.positions > 1 else spot.lane_sets
@@ -171,6 +196,8 @@ class _Machine:
         tail_us = busy_us / tiling.blocks * (1 - 1 / tiling.positions)
         rest_us = last_us - (size - ahead) / rate
         self._do("parameters", first_us, first_us + ahead / rate, index, slab, ahead)
+        self._inbound_us = first_us + ahead / rate
+        self._fill(rest_us)
         self._do("parameters", rest_us, last_us, index, slab, size - ahead)
         self._inbound_us = last_us
         spent.streamed_bytes += size
@@ -190,8 +217,8 @@ class _Machine:
                     "activations_in", back_us, moved, index, slab
                 )
                 spent.crossed_bytes += 2 * moved
-                spent.spill_us += max(0.0, self._on_chip_us[root] - self._now_us)
-                self._now_us = max(self._now_us, self._on_chip_us[root])
+                back_us = self._on_chip_us[root]
+                spent.spill_us += self._waited(back_us, back_us)
             if root in self._ends:
                 self._outbound(end_us, moved, index, slab)
                 self._output_bytes += moved
@@ -218,5 +245,4 @@ class _Machine:
                 end_us = self._inbound("activations_in", self._host_us, moved, index)
                 self._on_chip_us[root] = end_us
                 spent.crossed_bytes += moved
-        spent.busy_us += max(0.0, end_us - self._now_us)
-        self._now_us = max(self._now_us, end_us)
+        spent.busy_us += self._waited(end_us, end_us)

@@ -8,8 +8,16 @@ import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from hw_model.cost.placement import Layer, Placement, splits, spread
-from hw_model.cost.work import CEILINGS, Ceilings, Work, layer_of, words_of, work_of
+from hw_model.cost.placement import Layer, Placement, Split, splits, spread
+from hw_model.cost.work import (
+    CEILINGS,
+    Ceilings,
+    Work,
+    effective_clock_hz,
+    layer_of,
+    words_of,
+    work_of,
+)
 from hw_model.graph import ops
 from hw_model.graph.types import Shape
 from hw_model.targets.target import Array, Target
@@ -90,8 +98,9 @@ def tilings(
 ) -> tuple[Tiling, ...]:
     """Ways to run an operation in up to `slabs` slabs: the fastest first, each later one smaller in memory.
 
-    `again` says that parameters are read again for each slab because other operations run in between. When
-    they are `streamed`, what is left to do once the last of them has arrived counts as well.
+    More slabs than rows are pieces of rows. `again` says that parameters are read again for each slab because
+    other operations run in between. When they are `streamed`, what is left to do once the last of them has
+    arrived counts as well.
     """
     work = work_of(target, kind, inputs)
     if work.free or work.on_host:
@@ -102,7 +111,7 @@ def tilings(
         return (_plain(target, work, slabs, math.prod(output)),)
     area = _map(inputs, layer)
     cuts = sorted(
-        _cut(target, work, layer, area, index, min(slabs, layer.rows), again, streamed)
+        _cut(target, kind, work, layer, area, index, slabs, again, streamed)
         for index in range(len(splits(target.array.cores)))
     )
     kept: list[_Cut] = []
@@ -112,11 +121,13 @@ def tilings(
     return tuple(_tiling(target, work, layer, area, cut, again) for cut in kept)
 
 
-def most_slabs(kind: ops.OpType, inputs: tuple[Shape, ...]) -> int:
-    """Into how many slabs an operation can be cut."""
+def slab_limits(kind: ops.OpType, inputs: tuple[Shape, ...]) -> tuple[int, int]:
+    """Into how many slabs of whole rows an operation can be cut, and into how many pieces at most."""
     output = kind.infer(inputs)[0]
     layer = layer_of(kind, inputs, output)
-    return math.prod(output) if layer is None else layer.rows
+    if layer is None:
+        return math.prod(output), math.prod(output)
+    return layer.rows, layer.rows * layer.columns
 
 
 def _plain(target: Target, work: Work, slabs: int, elements: int) -> Tiling:
@@ -152,6 +163,7 @@ def _map(inputs: tuple[Shape, ...], layer: Layer) -> _Map:
 
 def _cut(
     target: Target,
+    kind: ops.OpType,
     work: Work,
     layer: Layer,
     area: _Map,
@@ -162,9 +174,15 @@ def _cut(
 ) -> _Cut:
     array = target.array
     split = splits(array.cores)[index]
-    spot = spread(array, layer, split)
     height = -(-layer.rows // slabs)
-    slabs = -(-layer.rows // height)
+    if slabs > layer.rows:
+        width = -(-layer.columns * layer.rows // slabs)
+        slabs = layer.rows * -(-layer.columns // width)
+        layer = replace(layer, columns=width)
+    else:
+        width = layer.columns
+        slabs = -(-layer.rows // height)
+    spot = spread(array, layer, split)
     # Channels split over cores mean that each core needs activations that lie on others: all of a slab's.
     shared = -(-work.input_bytes // slabs) if spot.channel_splits > 1 else 0
     stored = layer.repeats * spot.parameter_bytes
@@ -174,13 +192,16 @@ def _cut(
         moved = shared or _halo_bytes(area, spot, rows)
         return _ceilings(array, layer, spot, rows, stored, moved), moved
 
-    (slab, moved), (last, left) = ceilings(height), ceilings(layer.rows - (slabs - 1) * height)
+    last_height = layer.rows - (slabs - 1) * height if width == area.columns else height
+    (slab, moved), (last, left) = ceilings(height), ceilings(last_height)
     rank: float = (slabs - 1) * _cycles(slab) + _cycles(last)
     blocks = -(-spot.lane_sets // spot.channel_splits)
-    positions = -(-height // spot.row_splits) * -(-layer.columns // spot.column_splits)
+    positions = -(-height // split[0]) * -(-width // split[1])
     if streamed:
-        rank += rank / blocks * (1 - 1 / positions)
-    tile = _tile_bytes(area, split, height) * array.cores
+        rate = target.link.parameter_mb_per_s * 1e6 / effective_clock_hz(target, kind)
+        tail = rank / blocks * (1 - 1 / positions)
+        rank = max(rank, work.parameter_bytes * (slabs if again else 1) / rate) + tail
+    tile = _tile_bytes(area, split, height, width) * array.cores
     return _Cut(
         rank=rank,
         tile_bytes=tile * (2 if slabs > 1 else 1),
@@ -230,12 +251,12 @@ def _halo_bytes(area: _Map, spot: Placement, rows: int) -> int:
     return shared * area.channels_in
 
 
-def _tile_bytes(area: _Map, split: tuple[int, int, int], height: int) -> int:
+def _tile_bytes(area: _Map, split: Split, height: int, width: int) -> int:
     """Bytes of the largest tile of a core: input with halo, and output.
 
     What split channels need from other cores passes by and is not kept.
     """
-    rows, columns = -(-height // split[0]), -(-area.columns // split[1])
+    rows, columns = -(-height // split[0]), -(-width // split[1])
     rows_in, columns_in = area.read(rows, columns)
     read = rows_in * columns_in * -(-area.channels_in // split[2])
     whole = -(-area.whole_bytes // (split[0] * split[1] * split[2]))
