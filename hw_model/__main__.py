@@ -36,6 +36,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="OUT.json",
         help="also write the simulator's timeline, for Perfetto or chrome://tracing",
     )
+    result.add_argument(
+        "--memory",
+        action="store_true",
+        help="show where activations lie on the chip, and what does not fit",
+    )
+    result.add_argument(
+        "--memory-svg", metavar="OUT.svg", help="also write that as a picture; implies --memory"
+    )
     result.add_argument("--all", action="store_true", help="show every operation, not the slowest")
     return result
 
@@ -67,11 +75,18 @@ def _run(options: argparse.Namespace) -> str:
         from hw_model.io.trace import write_trace
 
         write_trace(report.graph, report.target, options.trace)
+    data, memory = {}, ""
+    if options.memory or options.memory_svg:
+        from hw_model.io.memory_map import show_memory
+
+        memory, data["memory"] = show_memory(
+            report.graph, report.target, picture=options.memory_svg
+        )
     if options.json:
-        return json.dumps(report.to_dict(), indent=2, allow_nan=False) + "\n"
+        return json.dumps(report.to_dict() | data, indent=2, allow_nan=False) + "\n"
     written = f"\nPage written to {options.html}\n" if options.html else ""
     written += f"\nTimeline written to {options.trace}\n" if options.trace else ""
-    return format_report(report, slowest=None if options.all else 8) + written
+    return format_report(report, slowest=None if options.all else 8) + written + memory
 
 
 if __name__ == "__main__":

@@ -41,6 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also write the simulator's timeline, for Perfetto or chrome://tracing",
     )
     parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="show where activations lie on the chip, and what does not fit",
+    )
+    parser.add_argument(
+        "--memory-svg", metavar="OUT.svg", help="also write that as a picture; implies --memory"
+    )
+    parser.add_argument(
         "--schedule",
         metavar="T,T,...",
         help="assign the layers to several targets (names, .toml files, or the first word of names, such as mensa) "
@@ -74,6 +82,8 @@ def run(args: argparse.Namespace) -> Answer:
         raise UsageError("--trace and --schedule are computed here; leave --cost out")
     graph = graph_of(args.model, size=size, num_classes=args.num_classes)
     if args.schedule:
+        if args.memory or args.memory_svg:
+            raise UsageError("--memory needs one target: leave --schedule out")
         return _schedule(graph, args)
     if args.objective:
         raise UsageError("--objective belongs to --schedule")
@@ -87,7 +97,13 @@ def run(args: argparse.Namespace) -> Answer:
 
         write_trace(graph, report.target, args.trace)
         text += f"\n\nTimeline written to {args.trace}; open it at ui.perfetto.dev"
-    return Answer(text=text, data={"model": args.model, **report.to_dict()})
+    data = {"model": args.model, **report.to_dict()}
+    if args.memory or args.memory_svg:
+        from hw_model.io.memory_map import show_memory
+
+        memory, data["memory"] = show_memory(graph, report.target, picture=args.memory_svg)
+        text += f"\n{memory.rstrip()}"
+    return Answer(text=text, data=data)
 
 
 def _report(graph: "Graph", args: argparse.Namespace) -> "CostReport":
