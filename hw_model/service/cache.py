@@ -18,8 +18,8 @@ LOG = logging.getLogger("edgezoo.service")
 #: Writers wait this long for each other; then what they wanted to store is dropped.
 BUSY_MS = 2000
 CHECK_BYTES = 8
-#: Commits between two looks at the size of the file.
-COMMITS_PER_LOOK = 32
+#: Share of the bound that may be written between two looks at the size of the file.
+LOOK_SHARE = 1 / 16
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS costs (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, value BLOB NOT NULL)
 """
@@ -41,7 +41,8 @@ class CostCache:
         self.path = Path(path)
         self._max_bytes = max_bytes
         self._pending: dict[bytes, bytes] = {}
-        self._commits = 0
+        # Several may have written before: the first to store looks.
+        self._unseen_bytes: float = max_bytes
         self._db: sqlite3.Connection | None = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,9 +121,10 @@ class CostCache:
                 "INSERT OR REPLACE INTO costs (key, value) VALUES (?, ?)",
                 [(key, _seal(key, value)) for key, value in self._pending.items()],
             )
-            self._commits += 1
-            if self._commits % COMMITS_PER_LOOK == 1:
+            self._unseen_bytes += sum(map(len, self._pending.values()))
+            if self._unseen_bytes > self._max_bytes * LOOK_SHARE:
                 self._shrink(db)
+                self._unseen_bytes = 0
             db.execute("COMMIT")
         except sqlite3.Error:
             if db.in_transaction:

@@ -118,6 +118,10 @@ class CostClient:
         """
         sources = [_source(model) for model in models]
         found = self._ask(sources, pb.DETAIL_ROWS if rows else pb.DETAIL_REPORT)
+        for source, outcome in zip(sources, found, strict=True):
+            # The servers get the bytes of a file and not its name.
+            if isinstance(source, TfliteFile) and outcome.WhichOneof("outcome") == "cost":
+                outcome.cost.graph_name = source.path.stem
         return [
             error_of(outcome.error)
             if outcome.WhichOneof("outcome") == "error"
@@ -216,7 +220,12 @@ class CostClient:
         answers, address = self._replicas.call(
             lambda stub, timeout_s, metadata: list(
                 stub.EstimateStream(
-                    _parts(request, self._target_message, self._evaluator),
+                    _parts(
+                        request,
+                        self._target_message,
+                        self._evaluator,
+                        part_bytes=min(PART_BYTES, work.max_bytes),
+                    ),
                     timeout=timeout_s,
                     metadata=metadata,
                 )
@@ -368,12 +377,12 @@ def _request(
 
 
 def _parts(
-    request: "pb.EstimateRequest", target: "pb.Target", evaluator: str
+    request: "pb.EstimateRequest", target: "pb.Target", evaluator: str, *, part_bytes: int
 ) -> "Iterator[pb.EstimateRequest]":
     data = request.tflite
-    for start in range(0, len(data), PART_BYTES):
-        more = start + PART_BYTES < len(data)
-        part = pb.EstimateRequest(id=request.id, tflite=data[start : start + PART_BYTES], more=more)
+    for start in range(0, len(data), part_bytes):
+        more = start + part_bytes < len(data)
+        part = pb.EstimateRequest(id=request.id, tflite=data[start : start + part_bytes], more=more)
         if start == 0:
             part.target.CopyFrom(target)
             part.evaluator, part.detail = evaluator, request.detail

@@ -181,7 +181,8 @@ def _options(settings: ServerSettings) -> tuple[tuple[str, int], ...]:
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", -1),
-        ("grpc.max_concurrent_streams", settings.max_calls),
+        # One connection may meet the limit of calls, which then says so.
+        ("grpc.max_concurrent_streams", settings.max_calls + SPARE_THREADS),
         ("grpc.max_allowed_incoming_connections", CONNECTIONS),
         ("grpc.server_handshake_timeout_ms", 10_000),
         # Clients look whether a silent server is still there.

@@ -149,7 +149,8 @@ class CostService:
 
     def _estimate_stream(self, messages: Iterator[bytes], context: Any) -> Iterator[bytes]:
         inbox: queue.Queue[bytes | None] = queue.Queue(maxsize=2 * STREAM_GROUP)
-        threading.Thread(target=_receive, args=(messages, inbox, context), daemon=True).start()
+        over = threading.Event()
+        threading.Thread(target=_receive, args=(messages, inbox, over), daemon=True).start()
         file = Assembler(self._room, self._settings.max_file_bytes)
         try:
             while group := self._group(inbox):
@@ -159,6 +160,7 @@ class CostService:
         except TooManyParts as error:
             raise Refused(Code.RESOURCE_EXHAUSTED, str(error)) from error
         finally:
+            over.set()
             file.close()
 
     def _group(self, inbox: "queue.Queue[bytes | None]") -> list[bytes]:
@@ -204,18 +206,21 @@ class CostService:
                     yield response.SerializeToString()
 
 
-def _receive(messages: Iterator[bytes], inbox: "queue.Queue[bytes | None]", context: Any) -> None:
-    """Fills the inbox until the client has said all or has gone."""
+def _receive(
+    messages: Iterator[bytes], inbox: "queue.Queue[bytes | None]", over: threading.Event
+) -> None:
+    """Fills the inbox until the client has said all or has gone, and ends it with None."""
+
+    def put(message: bytes | None) -> None:
+        while not over.is_set():
+            with contextlib.suppress(queue.Full):
+                inbox.put(message, timeout=0.5)
+                return
+
     with contextlib.suppress(Exception):  # gRPC raises a bare one when the call is cancelled
         for message in messages:
-            while context.is_active():
-                with contextlib.suppress(queue.Full):
-                    inbox.put(message, timeout=1.0)
-                    break
-    while context.is_active():
-        with contextlib.suppress(queue.Full):
-            inbox.put(None, timeout=1.0)
-            return
+            put(message)
+    put(None)
 
 
 def _read(kind: type[Message], raw: bytes) -> Any:
