@@ -37,6 +37,12 @@ def test_prints_json_and_writes_a_page(
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+def test_writes_the_timeline_of_a_simulation(tflite: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "trace.json"
+    assert main([str(tflite), "--evaluator", "simulator", "--trace", str(trace)]) == 0
+    assert json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "options", "code"),
     [
@@ -45,6 +51,7 @@ def test_prints_json_and_writes_a_page(
         ("absent.tflite", None, [], 3),
         ("a.h5", b"x", [], 2),
         ("a.tflite", b"x", ["--target", "pixel"], 2),
+        ("a.tflite", b"x", ["--trace", "t.json"], 2),
         ("a.tflite", b"x", ["--target", "absent.toml"], 3),
     ],
 )

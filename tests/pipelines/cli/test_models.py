@@ -146,6 +146,14 @@ def test_cost_assigns_layers_to_several_targets(run: Run, tmp_path: Path) -> Non
     assert data["energy_mj"] <= min(one["energy_mj"] for one in data["alone"]) * (1 + 1e-9)
 
 
+def test_cost_writes_the_timeline_of_a_simulation(run: Run, tmp_path: Path) -> None:
+    done = run("cost", V2_S, "--evaluator", "simulator", "--trace", "trace.json")
+    assert "Timeline written to trace.json" in done.out
+    assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    for options in ((), ("--evaluator", "simulator", "--schedule", "pixel6,coral_usb")):
+        assert "--trace needs" in run("cost", V2_S, "--trace", "t.json", *options).failed(2)
+
+
 def test_cost_cannot_write_below_a_file(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     assert "file/cost.html" in run("cost", V2_S, "--html", "file/cost.html").failed(4)
