@@ -68,9 +68,9 @@ class Learned:
         wanted = (self.target_id, SIMULATOR_ID, FEATURES_VERSION)
         if trained != wanted:
             raise UsageError(
-                f"{path} was trained for target {about.target_name} with id {trained[0]}, {trained[1]}, "
-                f"features {trained[2]}; {target.name} now is id {wanted[0]}, {wanted[1]}, features "
-                f"{wanted[2]}: {_remedy(target)}"
+                f"{path} was trained for target {about.target_name}, id {trained[0]}, {trained[1]}, features "
+                f"{trained[2]}. Asked for is {target.name}, id {wanted[0]}, {wanted[1]}, features {wanted[2]}: "
+                f"{_remedy(target)}"
             )
         self.evaluator_id = f"learned-{VERSION}.{self.model.model_id}"
 
