@@ -7,7 +7,7 @@ whole, and each of them reads its parameters again for every slab.
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hw_model.cost.analytical import as_run
 from hw_model.cost.rows import executed
@@ -166,6 +166,9 @@ def _in_slabs(unit: Unit, need: int, target: Target, tiler: Tiler) -> list[Tilin
             return found
         smallest = options[-1].tile_bytes
         if slabs >= most:
+            # The finest cut may do without second buffers: nothing overlaps with it then.
+            if not found and smallest // 2 <= memory:
+                found = [replace(options[-1], tile_bytes=smallest // 2)]
             if found:
                 return found
             raise SpecError(
