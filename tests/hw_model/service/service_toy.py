@@ -3,9 +3,12 @@
 import os
 import signal
 import time
+from dataclasses import dataclass
 from typing import Any
 
+from hw_model import codec
 from hw_model.graph import Graph, GraphBuilder
+from hw_model.service import cost_pb2 as pb
 from model_zoo.spec import from_json
 
 
@@ -17,18 +20,25 @@ def reader(data: bytes) -> Any:
         time.sleep(600)
     if data == b'"bug"':
         raise KeyError("a mistake of ours")
-    if data.startswith(b'"slow'):
+    if data.startswith(b'{"slow":'):
         time.sleep(0.2)
-        return Slow()
+        return codec.loads(Slow, data)
     return from_json(data)
 
 
+@dataclass(frozen=True)
 class Slow:
-    """A spec that takes its time."""
+    """A spec that takes 0.2 s to read."""
+
+    slow: int
 
     def graph(self) -> Graph:
         """A small network."""
-        return tiny()
+        return tiny(8 * self.slow + 8)
+
+    def request(self) -> "pb.EstimateRequest":
+        """What asks for its cost."""
+        return pb.EstimateRequest(id=self.slow, spec_json=codec.dumps(self).encode())
 
 
 def tiny(filters: int = 16, name: str = "tiny") -> Graph:

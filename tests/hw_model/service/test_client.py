@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
-from service_toy import tiny
+from service_toy import Slow, tiny
 
 import hw_model
 from hw_model import estimate, load_target
@@ -138,15 +138,7 @@ def test_a_call_that_takes_too_long_ends_in_time(server: CostServer) -> None:
         CostClient([server.address], timeout_s=0.5) as client,
         pytest.raises(EnvironmentFault, match="deadline_exceeded"),
     ):
-        client._lane(
-            _work([pb.EstimateRequest(id=n, spec_json=b'"slow, %d"' % n) for n in range(8)])
-        )
-
-
-def _work(requests: list[pb.EstimateRequest]) -> Any:
-    from hw_model.service.client import _Work
-
-    return _Work(requests, 1 << 20, 64)
+        client.reports([Slow(1000 + number) for number in range(8)])
 
 
 class Pretender(CostServiceServicer):

@@ -13,7 +13,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from service_toy import reader, tiny
+from service_toy import Slow, reader, tiny
 
 from hw_model import estimate
 from hw_model.errors import EnvironmentFault
@@ -189,7 +189,7 @@ def test_an_oversized_message_and_batch_are_refused(stub: Any) -> None:
 
 def test_a_deadline_that_has_passed_ends_the_call_and_frees_the_worker(stub: Any) -> None:
     assert refused(lambda: stub.Estimate(batch(request()), timeout=0))[0] is Code.DEADLINE_EXCEEDED
-    slow = batch(*[request(n, spec_json=b'"slow %d"' % n) for n in range(60)])
+    slow = batch(*[Slow(n).request() for n in range(60)])
     assert refused(lambda: stub.Estimate(slow, timeout=0.5))[0] is Code.DEADLINE_EXCEEDED
     # 60 of them take 12 s; the worker leaves them when the call is over.
     answer = stub.Estimate(batch(request()), timeout=5)
