@@ -49,9 +49,9 @@ def mobilenet_v1(width: float = 1.0, size: int = 224) -> Graph:
     return net.classify(1001, "mobilenet_v1")
 
 
-def mobilenet_v2() -> Graph:
-    """MobileNet v2 1.0 at 224 px. Source: arXiv 1801.04381, table 2."""
-    net = Net(224, 224)
+def mobilenet_v2(height: int = 224, width: int = 224) -> Graph:
+    """MobileNet v2 1.0. Source: arXiv 1801.04381, table 2."""
+    net = Net(height, width)
     net.conv(32, 3, 2, act="relu6")
     for expansion, filters, repeats, first_stride in V2_ROWS:
         for repeat in range(repeats):

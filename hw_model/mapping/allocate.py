@@ -7,7 +7,9 @@ from typing import Any
 from hw_model.cost.analytical import as_run
 from hw_model.cost.rows import executed
 from hw_model.cost.work import work_of
-from hw_model.graph import Graph
+from hw_model.graph import Graph, Tensor, ops
+from hw_model.graph.ops import OpType, Pair
+from hw_model.graph.types import DTYPE_BYTES
 from hw_model.mapping.layout import Block, Layout, lay_out, live_bytes, profile
 from hw_model.targets.target import Target
 
@@ -17,6 +19,7 @@ class Buffer:
     """A tensor and all of its views: the bytes they share, and from which operation to which they are needed."""
 
     name: str
+    #: What it takes on all processing elements together, halos included.
     size_bytes: int
     #: First and last operation that writes or reads it, by position in `Allocation.operations`.
     start: int
@@ -82,7 +85,8 @@ def allocate(graph: Graph, target: Target) -> Allocation:
     """The layout of a network's activations; the same for the same network and target.
 
     Views share the bytes of what they are views of. What the host keeps to itself is not on the chip. A spilled
-    tensor passes through in pieces that are too small to count.
+    tensor passes through in pieces that are too small to count. Maps are cut into one tile for each processing
+    element; a tile also holds what its readers' windows need from its neighbours, as public Coral executables do.
     """
     run = executed(graph, target)
     buffers = live_buffers(run, target)
@@ -110,6 +114,7 @@ class _Life:
 
     steps: list[int]
     moved_bytes: int = 0
+    halo: Pair = (0, 0)
 
 
 def live_buffers(run: Graph, target: Target) -> tuple[Buffer, ...]:
@@ -128,12 +133,16 @@ def live_buffers(run: Graph, target: Target) -> tuple[Buffer, ...]:
             life.steps.append(step)
             if not (work.free or work.on_host):
                 life.moved_bytes += run.tensors[index].size_bytes
+        for root, _ in sources:
+            rows, columns = _halo(op.type)
+            life = lives[root]
+            life.halo = max(life.halo[0], rows), max(life.halo[1], columns)
     # An input comes, and an output goes, whether it stays or not: that is no spill.
     edges = [roots[index] for index in (*run.inputs, *run.outputs)]
     return tuple(
         Buffer(
             name=run.tensors[root].name,
-            size_bytes=run.tensors[root].size_bytes,
+            size_bytes=_tiled_bytes(run.tensors[root], life.halo, target),
             start=life.steps[0],
             end=life.steps[-1],
             offset_bytes=None,
@@ -142,6 +151,30 @@ def live_buffers(run: Graph, target: Target) -> tuple[Buffer, ...]:
         for root, life in sorted(lives.items(), key=lambda item: (item[1].steps, item[0]))
         if life.moved_bytes
     )
+
+
+def _halo(kind: OpType) -> Pair:
+    """Rows and columns that the windows of two neighbouring tiles share."""
+    if not isinstance(kind, ops.Conv2D | ops.DepthwiseConv2D | ops.Pool):
+        return 0, 0
+    dilation: Pair = getattr(kind, "dilation", (1, 1))
+    rows, columns = (
+        max(0, (size - 1) * gap + 1 - step)
+        for size, gap, step in zip(kind.kernel, dilation, kind.stride, strict=True)
+    )
+    return rows, columns
+
+
+def _tiled_bytes(tensor: Tensor, halo: Pair, target: Target) -> int:
+    """Bytes of a map cut over the processing elements, channels in whole words; others are cut without loss."""
+    if len(tensor.shape) != 4:
+        return tensor.size_bytes
+    array, word = target.array, target.energy.narrow_word_bytes
+    batch, height, width, channels = tensor.shape
+    rows = min(height, -(-height // array.pe_rows) + halo[0])
+    columns = min(width, -(-width // array.pe_columns) + halo[1])
+    pixel = -(-channels * DTYPE_BYTES[tensor.dtype] // word) * word
+    return batch * rows * columns * pixel * array.pe_rows * array.pe_columns
 
 
 def _blocks(buffers: Iterable[Buffer]) -> list[Block]:
