@@ -9,19 +9,14 @@ is set against another's: what compares is seconds, memory, what is reported, an
 import argparse
 import csv
 import json
-import math
-import os
-import resource
-import signal
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from process import Ran, run
 from record import Column, save
 from tqdm import tqdm
 
@@ -64,53 +59,6 @@ PEERS = (
     ),
 )
 OURS = "latency, energy with its components, traffic and streaming by layer, and why each takes what it takes"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
-    """How a process ended and what it took; children included."""
-
-    code: int | None
-    wall_s: float
-    cpu_s: float
-    peak_mb: float
-    output: str
-
-    @property
-    def ended(self) -> str:
-        """In a word."""
-        return "timed out" if self.code is None else "ok" if self.code == 0 else "failed"
-
-
-def run(command: Sequence[object], limit_s: float, cwd: Path) -> Ran:
-    """Runs a process to its end or its limit of processor time, and measures it alone."""
-    started = time.monotonic()
-    with (cwd / "output.txt").open("w+", encoding="utf-8", errors="replace") as output:
-        process = subprocess.Popen(
-            list(map(str, command)),
-            cwd=cwd,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        # Processor time, so that a busy machine gives the same answer; waiting has a limit too.
-        resource.prlimit(process.pid, resource.RLIMIT_CPU, (math.ceil(limit_s),) * 2)
-        pid = 0
-        while not pid:
-            pid, status, used = os.wait4(process.pid, os.WNOHANG)
-            if not pid and time.monotonic() - started > 8 * limit_s:
-                os.killpg(process.pid, signal.SIGKILL)
-            time.sleep(0.02)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        text = output.read()
-    return Ran(
-        code=process.returncode if process.returncode >= 0 else None,
-        wall_s=time.monotonic() - started,
-        cpu_s=used.ru_utime + used.ru_stime,
-        peak_mb=used.ru_maxrss / 1024,
-        output=text,
-    )
 
 
 def install(peer: Peer, work: Path, limit_s: float) -> tuple[Path | None, str]:
@@ -230,7 +178,13 @@ def measure_ours(evaluator: str, file: Path, work: Path, limit_s: float) -> dict
     row = _row(f"edgezoo, {evaluator}", file.stem, ran, OURS)
     if ran.code == 0:
         report = json.loads(ran.output[ran.output.index("{") :])
-        row |= {"latency_ms": report["latency_ms"], "energy_mj": report["energy_mj"]}
+        terms = report["model_terms"]
+        moved = [terms[f"{what}_bytes"] for what in ("input", "output", "instruction")]
+        row |= {
+            "latency_ms": report["latency_ms"],
+            "energy_mj": report["energy_mj"],
+            "traffic_mb": (report["streamed_bytes"] + sum(moved)) / 1e6,
+        }
     return row
 
 
@@ -390,7 +344,9 @@ def _save(args: argparse.Namespace, rows: list[dict[str, Any]], notes: list[str]
         notes=[
             "Latencies are of different hardware and do not compare: Coral USB for edgezoo; a 2,048-MAC NPU at "
             "1 GHz with 384 KiB for Vela; the Coral array and memories, on chip, at 500 MHz for ZigZag and, as "
-            "a 64 x 64 weight-stationary array, SCALE-Sim. What compares is cost and order. ZigZag and SCALE-Sim "
+            "a 64 x 64 weight-stationary array, SCALE-Sim. What compares is cost and order. ZigZag "
+            "with this mapping, and SCALE-Sim, run a depthwise layer a channel at a time, so those layers rank "
+            "otherwise. ZigZag and SCALE-Sim "
             "get each different layer once, smallest first, and no softmax, pooling or sums; those seen in a row "
             f"above are not paid again. A tool has {args.seconds:.0f} s of processor time for a network.",
             *notes,

@@ -72,7 +72,8 @@ def study(target: str, sampler: str, trials: int, seed: int, prune: str) -> list
 def best_so_far(trials: Sequence[Trial]) -> list[float]:
     """The best quality after each trial."""
     found = [trial.quality for trial in trials if trial.quality is not None]
-    return np.maximum.accumulate(np.asarray(found)).tolist()
+    best: list[float] = np.maximum.accumulate(np.asarray(found)).tolist()
+    return best
 
 
 def front_area(trials: Sequence[Trial], limit_ms: float, floor: float) -> float:
