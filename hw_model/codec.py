@@ -6,6 +6,7 @@ import json
 import math
 import types
 import typing
+from collections.abc import Callable
 from typing import Any, Literal, TypeVar, Union
 
 from hw_model.errors import SpecError
@@ -54,7 +55,7 @@ def loads(cls: type[T], text: str | bytes) -> T:
 
 def from_data(cls: type[T], data: Any) -> T:
     """Reads a `cls` from parsed JSON; raises `SpecError` as `loads` does."""
-    result: T = _decode(cls, data, "")
+    result: T = _decoder(typing.cast(Any, cls))(data)
     return result
 
 
@@ -71,103 +72,136 @@ def _no_constant(name: str) -> Any:
     raise SpecError("", f"{name} is not a number an architecture can use")
 
 
+Decoder = Callable[[Any], Any]
+
+
 @functools.cache
-def _field_types(cls: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+def _decoder(kind: Any) -> Decoder:
+    """What reads one type: made once, since a search or a service reads specs by the thousand.
 
-
-def _decode(kind: Any, data: Any, path: str) -> Any:
+    The path of an error is put together on its way out; a value without error costs none.
+    """
     origin = typing.get_origin(kind)
     if dataclasses.is_dataclass(kind):
-        return _decode_object(typing.cast(type, kind), data, path)
+        return _object_decoder(typing.cast(type, kind))
     if origin in (Union, types.UnionType):
-        return _decode_union(typing.get_args(kind), data, path)
+        return _union_decoder(typing.get_args(kind))
     if origin is Literal:
-        allowed = typing.get_args(kind)
+        return _literal_decoder(typing.get_args(kind))
+    if origin is tuple:
+        return _tuple_decoder(typing.get_args(kind))
+    return _scalar_decoder(kind)
+
+
+def _object_decoder(cls: type) -> Decoder:
+    fields = dataclasses.fields(cls)
+    required = [
+        field.name
+        for field in fields
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    tagged = getattr(cls, "TAGGED", False)
+
+    @functools.cache
+    def decoders() -> dict[str, Decoder]:
+        # When first used: a class may hold its own kind.
+        hints = typing.get_type_hints(cls)
+        return {field.name: _decoder(hints[field.name]) for field in fields}
+
+    def decode(data: Any) -> Any:
+        if not isinstance(data, dict):
+            raise SpecError("", f"must be an object ({cls.__name__}). Received: {data!r}")
+        values = data
+        if tagged:
+            values = dict(data)
+            if values.pop(TAG, None) != cls.__name__:
+                raise SpecError(TAG, f"must be {cls.__name__!r}. Received: {data.get(TAG)!r}")
+        known = decoders()
+        for key in values:
+            if key not in known:
+                raise SpecError(key, f"unknown field; {cls.__name__} has {', '.join(known)}")
+        for name in required:
+            if name not in values:
+                raise SpecError(name, "is missing")
+        decoded = {}
+        for key, item in values.items():
+            try:
+                decoded[key] = known[key](item)
+            except SpecError as error:
+                raise error.under(key) from None
+        return cls(**decoded)
+
+    return decode
+
+
+def _union_decoder(members: tuple[Any, ...]) -> Decoder:
+    optional = type(None) in members
+    choices = [member for member in members if member is not type(None)]
+    tagged = {cls.__name__: cls for cls in choices if getattr(cls, "TAGGED", False)}
+
+    def decode(data: Any) -> Any:
+        if data is None and optional:
+            return None
+        if len(choices) == 1:
+            return _decoder(choices[0])(data)
+        if tagged:
+            tag = data.get(TAG) if isinstance(data, dict) else None
+            if not isinstance(tag, str) or tag not in tagged:
+                raise SpecError(TAG, f"must be one of {', '.join(tagged)}. Received: {tag!r}")
+            return _decoder(tagged[tag])(data)
+        for choice in choices:
+            try:
+                return _decoder(choice)(data)
+            except SpecError:
+                continue
+        raise SpecError("", f"no accepted form matches. Received: {data!r}")
+
+    return decode
+
+
+def _literal_decoder(allowed: tuple[Any, ...]) -> Decoder:
+    def decode(data: Any) -> Any:
         if not isinstance(data, str | int) or isinstance(data, bool) or data not in allowed:
             raise SpecError(
-                path, f"must be one of {', '.join(map(repr, allowed))}. Received: {data!r}"
+                "", f"must be one of {', '.join(map(repr, allowed))}. Received: {data!r}"
             )
         return data
-    if origin is tuple:
-        return _decode_tuple(typing.get_args(kind), data, path)
-    return _decode_scalar(kind, data, path)
+
+    return decode
 
 
-def _decode_object(cls: type, data: Any, path: str) -> Any:
-    if not isinstance(data, dict):
-        raise SpecError(path, f"must be an object ({cls.__name__}). Received: {data!r}")
-    values = dict(data)
-    if getattr(cls, "TAGGED", False) and values.pop(TAG, None) != cls.__name__:
-        raise SpecError(_join(path, TAG), f"must be {cls.__name__!r}. Received: {data.get(TAG)!r}")
-    hints = _field_types(cls)
-    for key in values:
-        if key not in hints:
-            raise SpecError(
-                _join(path, key), f"unknown field; {cls.__name__} has {', '.join(hints)}"
-            )
-    for field in dataclasses.fields(cls):
-        required = (
-            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        )
-        if field.name not in values and required:
-            raise SpecError(_join(path, field.name), "is missing")
-    decoded = {key: _decode(hints[key], item, _join(path, key)) for key, item in values.items()}
-    try:
-        return cls(**decoded)
-    except SpecError as error:
-        raise (error.under(path) if path else error) from None
+def _tuple_decoder(members: tuple[Any, ...]) -> Decoder:
+    repeated = len(members) == 2 and members[1] is Ellipsis
+
+    def decode(data: Any) -> tuple[Any, ...]:
+        if not isinstance(data, list | tuple):
+            raise SpecError("", f"must be a list. Received: {data!r}")
+        if not repeated and len(members) != len(data):
+            raise SpecError("", f"must have {len(members)} entries. Received: {len(data)}")
+        kinds = [members[0]] * len(data) if repeated else members
+        decoded = []
+        for index, (kind, item) in enumerate(zip(kinds, data, strict=True)):
+            try:
+                decoded.append(_decoder(kind)(item))
+            except SpecError as error:
+                raise error.under(f"[{index}]") from None
+        return tuple(decoded)
+
+    return decode
 
 
-def _decode_union(members: tuple[Any, ...], data: Any, path: str) -> Any:
-    if data is None and type(None) in members:
-        return None
-    choices = [member for member in members if member is not type(None)]
-    if len(choices) == 1:
-        return _decode(choices[0], data, path)
-    tagged = {cls.__name__: cls for cls in choices if getattr(cls, "TAGGED", False)}
-    if tagged:
-        tag = data.get(TAG) if isinstance(data, dict) else None
-        if tag not in tagged:
-            raise SpecError(
-                _join(path, TAG), f"must be one of {', '.join(tagged)}. Received: {tag!r}"
-            )
-        return _decode_object(tagged[str(tag)], data, path)
-    for choice in choices:
-        try:
-            return _decode(choice, data, path)
-        except SpecError:
-            continue
-    raise SpecError(path, f"no accepted form matches. Received: {data!r}")
-
-
-def _decode_tuple(members: tuple[Any, ...], data: Any, path: str) -> tuple[Any, ...]:
-    if not isinstance(data, list | tuple):
-        raise SpecError(path, f"must be a list. Received: {data!r}")
-    if len(members) == 2 and members[1] is Ellipsis:
-        kinds = [members[0]] * len(data)
-    elif len(members) == len(data):
-        kinds = list(members)
-    else:
-        raise SpecError(path, f"must have {len(members)} entries. Received: {len(data)}")
-    return tuple(
-        _decode(kind, item, f"{path}[{index}]")
-        for index, (kind, item) in enumerate(zip(kinds, data, strict=True))
-    )
-
-
-def _decode_scalar(kind: Any, data: Any, path: str) -> Any:
-    if kind is Any:
+def _scalar_decoder(kind: Any) -> Decoder:
+    def decode(data: Any) -> Any:
+        if type(data) is kind and kind is not float:
+            return data
+        if kind is Any:
+            return data
+        if kind is float and isinstance(data, int) and not isinstance(data, bool):
+            return float(data)
+        if type(data) is not kind:
+            raise SpecError("", f"must be {kind.__name__}. Received: {data!r}")
+        if not math.isfinite(data):
+            raise SpecError("", f"must be finite. Received: {data!r}")
         return data
-    if kind is float and isinstance(data, int) and not isinstance(data, bool):
-        return float(data)
-    if type(data) is not kind:
-        raise SpecError(path, f"must be {kind.__name__}. Received: {data!r}")
-    if kind is float and not math.isfinite(data):
-        raise SpecError(path, f"must be finite. Received: {data!r}")
-    return data
 
-
-def _join(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
+    return decode
