@@ -1,5 +1,7 @@
 """Reference networks have the parameters their papers print."""
 
+import math
+
 import pytest
 
 from hw_model.calibrate.reference_nets import reference_net
@@ -47,3 +49,28 @@ def test_conv_chains_have_the_published_multiply_adds() -> None:
 def test_an_unknown_name_suggests_a_near_one() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean vgg16_224"):
         reference_net("vgg16")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "builder", "classes"),
+    [
+        ("inception_v3_299", "InceptionV3", 1001),
+        ("inception_resnet_v2_299", "InceptionResNetV2", 1001),
+        ("densenet_224", "DenseNet121", 1000),
+        ("vgg16_224", "VGG16", 1000),
+    ],
+)
+def test_multiply_adds_are_those_of_keras_applications(
+    name: str, builder: str, classes: int
+) -> None:
+    keras = pytest.importorskip("keras")
+    graph = reference_net(name)
+    size = graph.tensors[graph.inputs[0]].shape[1]
+    build = getattr(keras.applications, builder)
+    model = build(weights=None, classes=classes, input_shape=(size, size, 3))
+    layers = [layer for layer in model.layers if type(layer).__name__ in ("Conv2D", "Dense")]
+    macs = sum(
+        math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1]) for layer in layers
+    )
+    assert graph.macs == macs
