@@ -30,12 +30,9 @@ class Bench:
 
     evaluator: Evaluator
     coster: Callable[[Any], SpecCost]
+    #: Worked out once: a target's id is a hash of all its values.
+    target_id: str
     key: bytes
-
-    @property
-    def target(self) -> Target:
-        """The accelerator."""
-        return self.evaluator.target
 
 
 class Benches:
@@ -81,9 +78,11 @@ def _make(target: Target, name: str) -> Bench:
     evaluator = evaluator_for(target, name)
     # Names and declared errors are no part of a target's id, but they are of an answer.
     labels = (target.name, dataclasses.astuple(target.accuracy))
-    parts = (FORMAT, target.target_id, evaluator.evaluator_id, labels)
+    target_id = target.target_id
+    parts = (FORMAT, target_id, evaluator.evaluator_id, labels)
     return Bench(
         evaluator=evaluator,
         coster=coster_for(target, name),
+        target_id=target_id,
         key=hashlib.sha256(repr(parts).encode()).digest(),
     )

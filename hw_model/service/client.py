@@ -61,6 +61,7 @@ class CostClient:
         if timeout_s <= 0:
             raise UsageError(f"timeout_s must be above 0. Received: {timeout_s}")
         self.target, self._target_message = _target(target)
+        self._target_id = self.target.target_id
         self._evaluator = evaluator
         self._timeout_s = timeout_s
         security = Security(
@@ -157,10 +158,10 @@ class CostClient:
             ),
             timeout_s=self._timeout_s,
         )
-        if answer.target_id != self.target.target_id:
+        if answer.target_id != self._target_id:
             raise EnvironmentFault(
                 f"{address} has another {self.target.name}: {answer.target_id}, here it is "
-                f"{self.target.target_id}; run one version on both sides, or give the target as a file."
+                f"{self._target_id}; run one version on both sides, or give the target as a file."
             )
         return answer
 
@@ -240,7 +241,7 @@ class CostClient:
             raise EnvironmentFault(
                 f"{address} answers {len(found)} of {len(ids)} requests; is it a cost service of this version?"
             )
-        expected = (self.target.target_id, self.evaluator_id)
+        expected = (self._target_id, self.evaluator_id)
         for outcome in found:
             if outcome.WhichOneof("outcome") != "cost":
                 continue

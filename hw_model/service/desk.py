@@ -113,7 +113,7 @@ class Desk:
         if detail == pb.DETAIL_SHORT:
             short = bench.coster(model)
             pack(cost, short, SpecCost._fields)
-            cost.target_id = bench.target.target_id
+            cost.target_id = bench.target_id
             cost.evaluator_id = bench.evaluator.evaluator_id
             cost.declared_error = self._declared_error(model, bench)
             return

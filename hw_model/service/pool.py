@@ -5,6 +5,7 @@ import json
 import logging
 import multiprocessing
 import queue
+import select
 import threading
 import time
 from collections import Counter, deque
@@ -159,7 +160,9 @@ class WorkerPool:
                 healthy = True
                 if tag == REFUSED:
                     raise RefusedBatch(body.decode())
-                result.counts.update(json.loads(body))
+                rest = COUNT.size + COUNT.unpack_from(body)[0]
+                result.counts.update(json.loads(body[COUNT.size : rest]))
+                result.parts.append(body[rest:])
                 return
         except (EOFError, OSError) as error:
             at = worker.at.value
@@ -175,8 +178,11 @@ class WorkerPool:
         """What a worker says until it has said all; it is asked to leave the rest when nobody waits for it."""
         heard_at = time.monotonic()
         told = False
+        # `Connection.poll` makes a selector at every call.
+        waiting = select.poll()
+        waiting.register(worker.pipe.fileno(), select.POLLIN)
         while True:
-            if worker.pipe.poll(LOOK_S):
+            if waiting.poll(1e3 * LOOK_S):
                 message = worker.pipe.recv_bytes()
                 heard_at = time.monotonic()
                 yield message

@@ -142,7 +142,7 @@ class CostService:
                 bench = self._benches.of(request.target, request.evaluator)
         except EdgeZooError as error:
             raise Refused(Code.NOT_FOUND, str(error)) from error
-        answer.target_id = bench.target.target_id
+        answer.target_id = bench.target_id
         answer.evaluator_id = bench.evaluator.evaluator_id
         result: bytes = answer.SerializeToString()
         return result

@@ -21,7 +21,8 @@ from hw_model.service.desk import Desk, SpecReader
 #: Server to worker: a batch (when it is due in monotonic seconds, 0 for never; the message), or leave the rest of it.
 BATCH, STOP = b"B", b"S"
 DUE = struct.Struct("<d")
-#: Worker to server: ready, a part of an answer (how many; the message), its end (counts), or why there is none.
+#: Worker to server: ready, a part of an answer (how many; the message), its end (size of the counts; the counts; the
+#: last part), or why there is none.
 READY, PART, END, REFUSED = b"R", b"P", b"E", b"X"
 COUNT = struct.Struct("<I")
 #: Answers are handed on at least so often; a cheap one is not worth a message of its own.
@@ -93,15 +94,16 @@ def _answer(pipe: Connection, at: Any, desk: Desk, message: bytes, max_batch: in
         counts[outcome_of(response)] += 1
         now = time.monotonic()
         if now - sent_at >= PART_S:
-            _send(pipe, part)
+            pipe.send_bytes(PART + COUNT.pack(len(part.responses)) + part.SerializeToString())
             part, sent_at = pb.EstimateBatchResponse(), now
             if (due and now >= due) or pipe.poll():
                 counts[LEFT] = len(batch.requests) - index - 1
                 break
     at.value = IDLE
-    _send(pipe, part)
+    said = json.dumps(counts).encode()
+    pipe.send_bytes(END + COUNT.pack(len(said)) + said + part.SerializeToString())
+    # Nobody waits for the disk.
     desk.flush()
-    pipe.send_bytes(END + json.dumps(counts).encode())
 
 
 def outcome_of(response: "pb.EstimateResponse") -> str:
@@ -109,11 +111,6 @@ def outcome_of(response: "pb.EstimateResponse") -> str:
     if response.WhichOneof("outcome") == "error":
         return str(pb.Error.Kind.Name(response.error.kind)).lower()
     return "cached" if response.cached else "computed"
-
-
-def _send(pipe: Connection, part: "pb.EstimateBatchResponse") -> None:
-    if part.responses:
-        pipe.send_bytes(PART + COUNT.pack(len(part.responses)) + part.SerializeToString())
 
 
 def _resident_bytes() -> int:

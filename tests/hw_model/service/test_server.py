@@ -188,7 +188,7 @@ def test_an_oversized_message_and_batch_are_refused(stub: Any) -> None:
 
 
 def test_a_deadline_that_has_passed_ends_the_call_and_frees_the_worker(stub: Any) -> None:
-    assert refused(lambda: stub.Estimate(batch(request()), timeout=0))[0] is Code.DEADLINE_EXCEEDED
+    assert refused(lambda: stub.Estimate(batch(request()), timeout=-1))[0] is Code.DEADLINE_EXCEEDED
     slow = batch(*[Slow(n).request() for n in range(60)])
     assert refused(lambda: stub.Estimate(slow, timeout=0.5))[0] is Code.DEADLINE_EXCEEDED
     # 60 of them take 12 s; the worker leaves them when the call is over.

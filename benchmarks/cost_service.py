@@ -1,0 +1,274 @@
+"""Loads `edgezoo serve` on loopback: errors, latency, and what a second worker adds. Writes results/cost_service.json.
+
+Clients run in processes of their own and call back to back, so on a machine of few cores they take processor time
+from the server; the table says how much.
+"""
+
+import argparse
+import multiprocessing
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+from record import Column, save
+
+from hw_model.service import cost_pb2 as pb
+from model_zoo.registry import entries, spec_of
+
+COLUMNS = (
+    Column(key="what", heading="Cost service, analytical evaluator"),
+    Column(key="servers", heading="Servers"),
+    Column(key="workers", heading="Workers each"),
+    Column(key="batch", heading="Models a call"),
+    Column(key="calls", heading="Calls", format=","),
+    Column(key="errors", heading="Errors"),
+    Column(key="per_second", heading="Models/s", format=",.0f"),
+    Column(key="p50_ms", heading="p50 ms", format=".1f"),
+    Column(key="p99_ms", heading="p99 ms", format=".1f"),
+    Column(key="client_cores", heading="Cores busy with clients", format=".2f"),
+    Column(key="server_cores", heading="with the service", format=".2f"),
+)
+LOAD_PROCESSES = 2
+KNOWN_CALLS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One row of the table."""
+
+    what: str
+    workers: int
+    batch: int
+    servers: int = 1
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What one load process saw."""
+
+    latencies_ms: list[float]
+    errors: list[str]
+    began: float
+    ended: float
+    cpu_s: float
+
+
+def cases(batch: int) -> list[Case]:
+    """Rows in order; the second and third are to be compared with the first."""
+    return [
+        Case(what="new models", workers=1, batch=batch),
+        Case(what="new models", workers=2, batch=batch),
+        Case(what="new models, one port each", workers=1, servers=2, batch=batch),
+        Case(what="new models, one a call", workers=2, batch=1),
+        Case(what="known models, from the cache", workers=2, batch=8 * batch, cached=True),
+    ]
+
+
+def payloads(count: int, batch: int, first: int) -> list[bytes]:
+    """Serialized batches of architectures no other batch holds: shipped ones with other numbers of classes."""
+    specs = [spec_of(name) for name in entries()]
+    texts = [spec.to_json() for spec in specs if spec.head is not None]
+    result = []
+    for call in range(count):
+        numbers = range(first + call * batch, first + (call + 1) * batch)
+        requests = [
+            pb.EstimateRequest(id=n, spec_json=with_classes(texts[n % len(texts)], n // len(texts)))
+            for n in numbers
+        ]
+        result.append(pb.EstimateBatchRequest(requests=requests).SerializeToString())
+    return result
+
+
+def jobs_of(case: Case, client: int, calls: int) -> list[bytes]:
+    """What a client sends; known models are the same few calls' worth for all, again and again."""
+    if not case.cached:
+        return payloads(calls, case.batch, client * calls * case.batch)
+    return (payloads(KNOWN_CALLS, case.batch, 0) * calls)[:calls]
+
+
+def with_classes(text: str, number: int) -> bytes:
+    """The spec with another number of classes."""
+    return re.sub(r'"num_classes":\d+', f'"num_classes":{number + 2}', text, count=1).encode()
+
+
+def load(
+    addresses: list[str], case: Case, part: int, clients: int, calls: int, start: Barrier, out: Any
+) -> None:
+    """One load process: every client is a thread with a connection of its own."""
+    import grpc
+
+    from hw_model.service.service import SERVICE_NAME
+
+    jobs = [jobs_of(case, part * clients + client, calls) for client in range(clients)]
+    latencies: list[float] = []
+    errors: list[str] = []
+    own_pool = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
+
+    def client(number: int) -> None:
+        address = addresses[number % len(addresses)]
+        with grpc.insecure_channel(address, options=own_pool) as channel:
+            call = channel.unary_unary(f"/{SERVICE_NAME}/Estimate")
+            grpc.channel_ready_future(channel).result(timeout=60)
+            ready.wait()
+            for payload in jobs[number]:
+                began = time.perf_counter()
+                try:
+                    answer = call(payload, timeout=60)
+                except grpc.RpcError as error:
+                    errors.append(error.code().name)
+                else:
+                    latencies.append(1e3 * (time.perf_counter() - began))
+                    if not case.cached and number == 0:
+                        errors.extend(failures(answer))
+
+    ready = threading.Barrier(clients + 1)
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    ready.wait()
+    began, cpu = time.time(), time.process_time()
+    for thread in threads:
+        thread.join()
+    ended, cpu_s = time.time(), time.process_time() - cpu
+    out.put(Load(latencies_ms=latencies, errors=errors, began=began, ended=ended, cpu_s=cpu_s))
+
+
+def failures(answer: bytes) -> list[str]:
+    """Items of an answer that are errors; one client looks, since looking takes time too."""
+    return [
+        response.error.message
+        for response in pb.EstimateBatchResponse.FromString(answer).responses
+        if response.WhichOneof("outcome") == "error"
+    ]
+
+
+class Server:
+    """`edgezoo serve` in a process of its own."""
+
+    def __init__(self, case: Case, folder: Path) -> None:
+        store = ["--cache", str(folder / "costs.sqlite3")] if case.cached else ["--no-cache"]
+        self.process = subprocess.Popen(
+            [
+                sys.executable, "-m", "pipelines", "serve", "--port", "0", "--workers", str(case.workers),
+                "--max-calls", "256", "--drain", "1", *store,
+            ],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )  # fmt: skip
+        assert self.process.stderr
+        found = re.search(r"grpc://([\d.]+:\d+)", self.process.stderr.readline())
+        assert found, "the server did not start"
+        self.address = found[1]
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.communicate()
+
+    def cpu_s(self) -> float:
+        """Processor time of the server and its workers so far."""
+        listed = subprocess.run(
+            ["ps", "--ppid", str(self.process.pid), "-o", "pid="], capture_output=True, text=True, check=True
+        ).stdout.split()  # fmt: skip
+        ticks = os.sysconf("SC_CLK_TCK")
+        total = 0.0
+        for pid in (str(self.process.pid), *listed):
+            fields = (
+                Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+            )
+            total += (int(fields[11]) + int(fields[12])) / ticks
+        return total
+
+
+def measure(case: Case, clients: int, calls: int) -> dict[str, Any]:
+    """Runs a case, the first calls of which warm the workers and do not count."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        servers = [stack.enter_context(Server(case, folder)) for _ in range(case.servers)]
+        addresses = [server.address for server in servers]
+        run_load(addresses, case, clients, KNOWN_CALLS)
+        before = sum(server.cpu_s() for server in servers)
+        loads = run_load(addresses, case, clients, calls)
+        server_s = sum(server.cpu_s() for server in servers) - before
+    latencies = sorted(value for one in loads for value in one.latencies_ms)
+    errors = [error for one in loads for error in one.errors]
+    seconds = max(one.ended for one in loads) - min(one.began for one in loads)
+    for error in sorted(set(errors)):
+        print(f"  error: {error}", file=sys.stderr)
+    return {
+        "what": case.what,
+        "servers": case.servers,
+        "workers": case.workers,
+        "batch": case.batch,
+        "calls": len(latencies) + len(errors),
+        "errors": len(errors),
+        "per_second": round(len(latencies) * case.batch / seconds),
+        "p50_ms": round(statistics.median(latencies), 2),
+        "p99_ms": round(latencies[int(0.99 * (len(latencies) - 1))], 2),
+        "client_cores": round(sum(one.cpu_s for one in loads) / seconds, 3),
+        "server_cores": round(server_s / seconds, 3),
+    }
+
+
+def run_load(addresses: list[str], case: Case, clients: int, calls: int) -> list[Load]:
+    """What the load processes saw."""
+    context = multiprocessing.get_context("spawn")
+    start, out = context.Barrier(LOAD_PROCESSES), context.Queue()
+    each = clients // LOAD_PROCESSES
+    processes = [
+        context.Process(target=load, args=(addresses, case, part, each, calls, start, out))
+        for part in range(LOAD_PROCESSES)
+    ]
+    for process in processes:
+        process.start()
+    loads = [out.get() for _ in processes]
+    for process in processes:
+        process.join()
+    return loads
+
+
+def main() -> None:
+    """Runs the cases and records them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--calls", type=int, default=200, help="by each client")
+    parser.add_argument("--batch", type=int, default=4, help="models a call")
+    args = parser.parse_args()
+    rows = []
+    for case in cases(args.batch):
+        rows.append(measure(case, args.clients, args.calls))
+        print(rows[-1], flush=True)
+    linear = rows[1]["per_second"] / (2 * rows[0]["per_second"])
+    apart = rows[2]["per_second"] / (2 * rows[0]["per_second"])
+    busy = rows[0]["client_cores"] + rows[0]["server_cores"]
+    save(
+        "cost_service",
+        command=f"python benchmarks/cost_service.py --clients {args.clients} --calls {args.calls} --batch {args.batch}",
+        columns=COLUMNS,
+        rows=rows,
+        notes=[
+            f"{args.clients} clients on the machine of the service, each calling back to back: what they wait for is "
+            "mostly each other.",
+            f"Two workers give {linear:.0%} of twice one worker's models/s, two servers {apart:.0%}; with one worker "
+            f"{busy:.2f} of {os.cpu_count()} cores are busy already, clients included.",
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
