@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_model.cost.analytical import Analytical, OpCost, as_run, ceiling_cycles, model_terms
+from hw_model.cost.analytical import OpCost, as_run, ceiling_cycles, model_terms, op_cost
 from hw_model.cost.placement import Layer, Placement
 from hw_model.cost.report import ModelTerms
 from hw_model.cost.rows import executed
@@ -72,7 +72,6 @@ class Reader:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self._analytical = Analytical(target)
         self._parts: dict[tuple[ops.OpType, tuple[Shape, ...]], Part] = {}
 
     def read(self, graph: Graph) -> Inputs:
@@ -107,7 +106,8 @@ class Reader:
         if known is None:
             if len(self._parts) >= 1 << 15:
                 self._parts.clear()
-            work, cost = work_of(self.target, kind, inputs), self._analytical.cost(kind, inputs)
+            work = work_of(self.target, kind, inputs)
+            cost = op_cost(self.target, kind, work)
             own = _own(kind, inputs, work, cost)
             known = self._parts[kind, inputs] = Part(kind=kind, work=work, cost=cost, own=own)
         return known
