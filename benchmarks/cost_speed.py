@@ -148,8 +148,9 @@ def main() -> None:
         columns=COLUMNS,
         rows=rows,
         notes=[
-            f"Processor time of one core, graph building included where a report is made. {count:,} different networks of the "
-            f"classification space around MobileNetEdgeTPUv2-S per row; rows by parts are means of {BATCH} specs.",
+            f"Processor time of one core, graph building included where a report is made. {count:,} different "
+            "networks of the classification space around MobileNetEdgeTPUv2-S per row; rows by parts are means "
+            f"of {BATCH} specs.",
             "By parts and by report the figures are equal to the last bit.",
         ],
     )

@@ -1,4 +1,4 @@
-"""Draws the README's tables from results/*.json, between `<!-- table:NAME -->` and `<!-- /table -->`."""
+"""Draws the READMEs' tables from results/*.json, between `<!-- table:NAME -->` and `<!-- /table -->`."""
 
 import argparse
 import re
@@ -12,7 +12,8 @@ from record import load
 from hw_model.errors import DataError, EdgeZooError
 from hw_model.files import write_text
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
+READMES = (ROOT / "README.md", ROOT / "hw_model" / "README.md")
 MARKED = re.compile(r"(<!-- table:(?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- /table -->)", re.DOTALL)
 
 
@@ -32,7 +33,7 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def rewrite(text: str) -> str:
-    """The README's text with every marked table drawn anew.
+    """A README's text with every marked table drawn anew.
 
     Raises:
         DataError: a marker names a table that no benchmark has recorded.
@@ -44,7 +45,7 @@ def rewrite(text: str) -> str:
             result = load(name)
         except FileNotFoundError as error:
             raise DataError(
-                f"README.md asks for table {name!r}, but benchmarks/results/{name}.json is missing."
+                f"A README asks for table {name!r}, but benchmarks/results/{name}.json is missing."
             ) from error
         return f"{match[1]}{table(result)}{match[4]}"
 
@@ -52,21 +53,22 @@ def rewrite(text: str) -> str:
 
 
 def main() -> int:
-    """Rewrites the README, or with `--check` only says whether it is up to date."""
+    """Rewrites the READMEs, or with `--check` only says whether they are up to date."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if stale")
     check = parser.parse_args().check
-    old = README.read_text(encoding="utf-8")
-    try:
-        new = rewrite(old)
-    except EdgeZooError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    if check:
-        return int(new != old)
-    if new != old:
-        write_text(README, new)
-    return 0
+    stale = False
+    for path in READMES:
+        old = path.read_text(encoding="utf-8")
+        try:
+            new = rewrite(old)
+        except EdgeZooError as error:
+            print(error, file=sys.stderr)
+            return error.exit_code
+        stale |= new != old
+        if new != old and not check:
+            write_text(path, new)
+    return int(check and stale)
 
 
 def _is_numeric(result: Mapping[str, Any], column: Mapping[str, str]) -> bool:

@@ -24,6 +24,8 @@ class Fit:
     """Fitted constants by path; `left_out` compares each row with a fit that never saw it."""
 
     scales: dict[str, float]
+    #: The constants that each row was left out of.
+    left_out_scales: tuple[dict[str, float], ...]
     predicted_ms: tuple[float, ...]
     left_out_ms: tuple[float, ...]
     fitted: Correlation
@@ -90,12 +92,11 @@ def fit_profiles(
 
     best = solve(rows, start)
     predicted = [profile.latency_ms(best) for profile in profiles]
-    left_out = [
-        profiles[row].latency_ms(solve([other for other in rows if other != row], best))
-        for row in progress(rows)
-    ]
+    without = [solve([other for other in rows if other != row], best) for row in progress(rows)]
+    left_out = [profiles[row].latency_ms(scales) for row, scales in zip(rows, without, strict=True)]
     return Fit(
         scales={name: best[name] for name in names},
+        left_out_scales=tuple({name: scales[name] for name in names} for scales in without),
         predicted_ms=tuple(predicted),
         left_out_ms=tuple(left_out),
         fitted=correlate(predicted, measured_ms),

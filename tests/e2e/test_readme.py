@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.e2e
-JOURNEYS = ["Load", "Fine-tune", "Re-search"]
+JOURNEYS = ["Load", "Fine-tune", "Re-search", "What it costs, and why"]
 MAX_LINES = 5
 
 
 def code_of(journey: str, root: Path) -> tuple[str, str]:
     """Language and text of the one code block below that heading."""
     text = (root / "README.md").read_text(encoding="utf-8")
-    section = re.search(rf"^### {journey}\n(.*?)(?=^##)", text, flags=re.MULTILINE | re.DOTALL)
+    section = re.search(rf"^##+ {journey}\n(.*?)(?=^##)", text, flags=re.MULTILINE | re.DOTALL)
     assert section, f"no section {journey}"
     blocks = re.findall(r"^```(\w+)\n(.*?)^```", section[1], flags=re.MULTILINE | re.DOTALL)
     assert len(blocks) == 1
@@ -33,7 +33,13 @@ def test_is_short(journey: str, root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "journey", ["Load", pytest.param("Fine-tune", marks=pytest.mark.slow), "Re-search"]
+    "journey",
+    [
+        "Load",
+        pytest.param("Fine-tune", marks=pytest.mark.slow),
+        "Re-search",
+        "What it costs, and why",
+    ],
 )
 def test_runs_as_printed(journey: str, root: Path, tmp_path: Path) -> None:
     language, code = code_of(journey, root)

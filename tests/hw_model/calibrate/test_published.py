@@ -70,6 +70,8 @@ def test_target_files_hold_what_the_fit_gives(benchmark: ModuleType, name: str) 
     for path, value in found.scales.items():
         assert shipped[path] == pytest.approx(value, rel=0.01, abs=0.01)
     assert target.accuracy.analytical_error == pytest.approx(found.left_out.mape, rel=0.05)
+    simulated = benchmark.simulator_of(name)
+    assert target.accuracy.simulator_error == pytest.approx(simulated.mape, rel=0.05)
 
 
 def test_the_dev_board_is_the_chip_of_the_stick(benchmark: ModuleType) -> None:
