@@ -1,6 +1,7 @@
 """Worker processes that compute costs: one that dies or hangs is replaced, and only what it died of goes unanswered."""
 
 import contextlib
+import itertools
 import json
 import logging
 import multiprocessing
@@ -9,7 +10,7 @@ import select
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -19,10 +20,9 @@ from hw_model.errors import EnvironmentFault
 from hw_model.service import cost_pb2 as pb
 from hw_model.service.wire import LimitError, error_message
 from hw_model.service.worker import (
-    BATCH,
+    AT,
     COUNT,
-    DUE,
-    END,
+    HEAD,
     IDLE,
     PART,
     READY,
@@ -35,10 +35,12 @@ from hw_model.service.worker import (
 
 LOG = logging.getLogger("edgezoo.service")
 START_S = 60.0
-#: Between two looks at whether the client is still there.
+#: Between two looks at whether a client is still there.
 LOOK_S = 0.2
 #: Workers one batch may lose without any of its requests being the cause.
 MAX_LOSSES = 3
+#: A worker that answers so fast is handed its next batch while it is at the last: the way there costs it no time.
+PREFETCH_S = 0.05
 
 
 class RefusedBatch(Exception):
@@ -58,14 +60,6 @@ class WorkerLost(Exception):
         self.answered, self.at, self.reason = answered, at, reason
 
 
-@dataclass(slots=True, eq=False)
-class _Worker:
-    process: BaseProcess
-    pipe: Connection
-    #: Shared with the process: the index of the request it is at.
-    at: Any
-
-
 @dataclass(slots=True)
 class Answered:
     """Messages that joined are the answer, and how their requests ended."""
@@ -74,26 +68,60 @@ class Answered:
     counts: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass(slots=True, eq=False)
+class _Job:
+    """A batch on its way through a worker; `fault` says why it has not got through."""
+
+    number: int
+    batch: bytes
+    due: float
+    gone: Callable[[], bool]
+    result: Answered
+    answered: int = 0
+    fault: Exception | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.gone() or bool(self.due and time.monotonic() >= self.due)
+
+    def end(self, fault: Exception | None = None) -> None:
+        """Wakes the call that waits for it."""
+        self.fault = fault
+        self.done.set()
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    cells: Any
+
+    def end(self) -> None:
+        """Ends it at once."""
+        self.process.kill()
+        self.process.join()
+        with contextlib.suppress(OSError):
+            self.pipe.close()
+
+
 class WorkerPool:
-    """Runs batches in processes, one batch in a process at a time; callers wait for a free one."""
+    """Runs batches in processes, in the order they came; each process has a thread here that talks to it."""
 
     def __init__(self, settings: WorkerSettings, *, count: int, item_timeout_s: float) -> None:
         self._settings = settings
-        self._count = count
         self._item_timeout_s = item_timeout_s
         # A forked gRPC deadlocks; a spawned worker starts clean.
         self._context = multiprocessing.get_context("spawn")
-        self._idle: queue.Queue[_Worker] = queue.Queue()
-        self._all: set[_Worker] = set()
+        self._waiting: queue.Queue[_Job] = queue.Queue()
+        self._numbers = itertools.count(1)
+        self._lanes = [threading.Thread(target=self._lane, daemon=True) for _ in range(count)]
+        self._started: queue.Queue[EnvironmentFault | None] = queue.Queue()
         self._lock = threading.Lock()
         self._closed = False
-        #: Workers replaced so far.
-        self.replaced = 0
-
-    @property
-    def alive(self) -> int:
-        """Workers that run now."""
-        return len(self._all)
+        #: Lanes with nothing to do, workers that run, and workers replaced so far.
+        self._idle = self.alive = self.replaced = 0
 
     def start(self) -> None:
         """Starts all workers and waits until they can work.
@@ -101,18 +129,19 @@ class WorkerPool:
         Raises:
             EnvironmentFault: one of them does not come up.
         """
-        started = [self._launch() for _ in range(self._count)]
-        for worker in started:
-            self._await_ready(worker)
-            self._idle.put(worker)
+        for lane in self._lanes:
+            lane.start()
+        for _ in self._lanes:
+            fault = self._started.get()
+            if fault is not None:
+                raise fault
 
     def close(self) -> None:
-        """Ends the workers at once; what they were computing is lost."""
-        with self._lock:
-            self._closed = True
-            workers = list(self._all)
-        for worker in workers:
-            self._end(worker)
+        """Ends the workers; what they were computing is lost."""
+        self._closed = True
+        for lane in self._lanes:
+            if lane.is_alive():
+                lane.join()
 
     def run(self, batch: bytes, *, due: float, gone: Callable[[], bool]) -> Answered:
         """Answers a serialized `EstimateBatchRequest` in its order.
@@ -135,7 +164,7 @@ class WorkerPool:
                 result.parts.append(_joined([piece]))
                 continue
             try:
-                self._attempt(piece, due, gone, result)
+                self._pass(_Job(next(self._numbers), piece, due, gone, result))
             except WorkerLost as lost:
                 losses += lost.at == IDLE
                 if losses > MAX_LOSSES:
@@ -143,123 +172,140 @@ class WorkerPool:
                 todo.extendleft(reversed(_what_remains(piece, lost)))
         return result
 
-    def _attempt(
-        self, batch: bytes, due: float, gone: Callable[[], bool], result: Answered
-    ) -> None:
-        worker = self._take(due, gone)
-        healthy = False
-        answered = 0
-        try:
-            worker.pipe.send_bytes(BATCH + DUE.pack(due) + batch)
-            for message in self._messages(worker, gone):
-                tag, body = message[:1], message[1:]
-                if tag == PART:
-                    answered += COUNT.unpack_from(body)[0]
-                    result.parts.append(body[COUNT.size :])
-                    continue
-                healthy = True
-                if tag == REFUSED:
-                    raise RefusedBatch(body.decode())
-                rest = COUNT.size + COUNT.unpack_from(body)[0]
-                result.counts.update(json.loads(body[COUNT.size : rest]))
-                result.parts.append(body[rest:])
-                return
-        except (EOFError, OSError) as error:
-            at = worker.at.value
-            reason = "hung" if isinstance(error, TimeoutError) else "died"
-            raise WorkerLost(answered, at, reason) from error
-        finally:
-            if healthy:
-                self._idle.put(worker)
-            else:
-                self._replace(worker)
+    def _pass(self, job: _Job) -> None:
+        """Waits until a worker has done a job, or until nobody waits for it."""
+        self._waiting.put(job)
+        while not job.done.wait(LOOK_S):
+            if self._closed or job.over:
+                raise CallOver
+        if job.fault is not None:
+            raise job.fault
 
-    def _messages(self, worker: _Worker, gone: Callable[[], bool]) -> Iterator[bytes]:
-        """What a worker says until it has said all; it is asked to leave the rest when nobody waits for it."""
-        heard_at = time.monotonic()
-        told = False
-        # `Connection.poll` makes a selector at every call.
-        waiting = select.poll()
-        waiting.register(worker.pipe.fileno(), select.POLLIN)
-        while True:
-            if waiting.poll(1e3 * LOOK_S):
-                message = worker.pipe.recv_bytes()
-                heard_at = time.monotonic()
-                yield message
-                if message[:1] in (END, REFUSED):
+    def _lane(self) -> None:
+        """Keeps one worker busy, and replaces it when it ends."""
+        first = True
+        while not self._closed:
+            try:
+                worker = self._launch()
+            except EnvironmentFault as fault:
+                if first:
+                    self._started.put(fault)
                     return
+                LOG.warning("%s", fault)
+                time.sleep(1.0)
+                continue
+            if first:
+                self._started.put(None)
+                first = False
+            with self._lock:
+                self.alive += 1
+            flight: deque[_Job] = deque()
+            reason = "died"
+            try:
+                self._converse(worker, flight)
+            except TimeoutError:
+                reason = "hung"
+            except (EOFError, OSError):
+                pass
+            self._bury(worker, flight, reason)
+
+    def _bury(self, worker: _Worker, flight: deque[_Job], reason: str) -> None:
+        """Ends a worker, and tells the calls it was at: the first one by where it was, others as untouched."""
+        worker.end()
+        with self._lock:
+            self.alive -= 1
+            self.replaced += not self._closed
+        for place, job in enumerate(flight):
+            at = IDLE if place else worker.cells[AT]
+            job.end(CallOver() if self._closed else WorkerLost(job.answered, at, reason))
+
+    def _converse(self, worker: _Worker, flight: deque[_Job]) -> None:
+        """Hands batches over and takes answers until the pool closes; raises when the worker ends or hangs."""
+        ears = select.poll()
+        ears.register(worker.pipe.fileno(), select.POLLIN)
+        heard_at = time.monotonic()
+        quick = False
+        while not self._closed:
+            if len(flight) < 2 and (not flight or quick):
+                job = self._next(wait=not flight)
+                if job is not None:
+                    if not flight:
+                        heard_at = time.monotonic()
+                    flight.append(job)
+                    worker.pipe.send_bytes(HEAD.pack(job.number, job.due) + job.batch)
+                    continue
+            if not flight:
+                if ears.poll(0):
+                    worker.pipe.recv_bytes()  # nothing but its end can come
+                continue
+            if ears.poll(1e3 * LOOK_S):
+                took_s = time.monotonic() - heard_at
+                heard_at += took_s
+                if _hear(worker.pipe.recv_bytes(), flight[0]):
+                    flight.popleft().done.set()
+                    quick = took_s < PREFETCH_S
             elif time.monotonic() - heard_at > self._item_timeout_s:
                 raise TimeoutError
-            elif not told and gone():
-                worker.pipe.send_bytes(STOP)
-                told = True
+            elif flight[0].over:
+                worker.cells[STOP] = flight[0].number
 
-    def _take(self, due: float, gone: Callable[[], bool]) -> _Worker:
-        """A free worker."""
-        while True:
-            if self._closed or gone() or (due and time.monotonic() >= due):
-                raise CallOver
-            with contextlib.suppress(queue.Empty):
-                worker = self._idle.get(timeout=LOOK_S)
-                if worker.process.is_alive():
-                    return worker
-                self._replace(worker)
+    def _next(self, *, wait: bool) -> _Job | None:
+        """A job somebody waits for. One is taken early only when no other worker could begin it now."""
+        if not wait and self._idle:
+            return None
+        try:
+            if not wait:
+                job = self._waiting.get_nowait()
+            else:
+                with self._lock:
+                    self._idle += 1
+                try:
+                    job = self._waiting.get(timeout=LOOK_S)
+                finally:
+                    with self._lock:
+                        self._idle -= 1
+        except queue.Empty:
+            return None
+        if job.over:
+            job.end(CallOver())
+            return None
+        return job
 
     def _launch(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        at = self._context.RawValue("q", IDLE)
+        cells = self._context.RawArray("q", [IDLE, 0])
         process = self._context.Process(
-            target=main, args=(theirs, at, self._settings), name="edgezoo-worker", daemon=True
+            target=main, args=(theirs, cells, self._settings), name="edgezoo-worker", daemon=True
         )
         process.start()
         theirs.close()
-        worker = _Worker(process, ours, at)
-        with self._lock:
-            self._all.add(worker)
-            closed = self._closed
-        if closed:
-            self._end(worker)
-        return worker
-
-    def _await_ready(self, worker: _Worker) -> None:
-        try:
-            if worker.pipe.poll(START_S) and worker.pipe.recv_bytes() == READY:
-                return
-        except (EOFError, OSError):
-            pass
-        self._end(worker)
+        worker = _Worker(process, ours, cells)
+        due = time.monotonic() + START_S
+        with contextlib.suppress(EOFError, OSError):
+            while not self._closed and time.monotonic() < due:
+                if ours.poll(LOOK_S) and ours.recv_bytes() == READY:
+                    return worker
+        worker.end()
         raise EnvironmentFault(
             "A worker process of the cost server does not start; its output says why."
         )
 
-    def _replace(self, worker: _Worker) -> None:
-        """Ends a worker and starts another beside the calls that go on."""
-        self._end(worker)
-        if self._closed:
-            return
-        self.replaced += 1
-        threading.Thread(target=self._start_another, daemon=True).start()
 
-    def _start_another(self) -> None:
-        while not self._closed:
-            try:
-                worker = self._launch()
-                self._await_ready(worker)
-            except (EnvironmentFault, OSError) as error:
-                if not self._closed:
-                    LOG.warning("a worker process could not be started: %s", error)
-                    time.sleep(1.0)
-                continue
-            self._idle.put(worker)
-            return
-
-    def _end(self, worker: _Worker) -> None:
-        worker.process.kill()
-        worker.process.join()
-        with contextlib.suppress(OSError):
-            worker.pipe.close()
-        with self._lock:
-            self._all.discard(worker)
+def _hear(message: bytes, job: _Job) -> bool:
+    """Adds what a worker says to the result of a job; whether the job is done."""
+    tag, body = message[:1], message[1:]
+    if tag == REFUSED:
+        job.fault = RefusedBatch(body.decode())
+        return True
+    (count,) = COUNT.unpack_from(body)
+    if tag == PART:
+        job.answered += count
+        job.result.parts.append(body[COUNT.size :])
+        return False
+    rest = COUNT.size + count
+    job.result.counts.update(json.loads(body[COUNT.size : rest]))
+    job.result.parts.append(body[rest:])
+    return True
 
 
 def _what_remains(batch: bytes, lost: WorkerLost) -> "list[bytes | pb.EstimateResponse]":

@@ -18,9 +18,8 @@ from hw_model.service import cost_pb2 as pb
 from hw_model.service.cache import CostCache
 from hw_model.service.desk import Desk, SpecReader
 
-#: Server to worker: a batch (when it is due in monotonic seconds, 0 for never; the message), or leave the rest of it.
-BATCH, STOP = b"B", b"S"
-DUE = struct.Struct("<d")
+#: Server to worker: number of the batch, when it is due (monotonic seconds, 0 for never), then the message.
+HEAD = struct.Struct("<qd")
 #: Worker to server: ready, a part of an answer (how many; the message), its end (size of the counts; the counts; the
 #: last part), or why there is none.
 READY, PART, END, REFUSED = b"R", b"P", b"E", b"X"
@@ -29,7 +28,10 @@ COUNT = struct.Struct("<I")
 PART_S = 0.005
 #: In the counts: requests left because the call was over.
 LEFT = "left"
-#: In the shared cell: nothing is being costed.
+#: Cells shared with the server: the index of the request being costed, where a death tells of what, and the number of
+#: the batch whose rest nobody waits for.
+AT, STOP = 0, 1
+#: In the first cell: nothing is being costed.
 IDLE = -1
 
 
@@ -44,11 +46,8 @@ class WorkerSettings:
     max_batch: int
 
 
-def main(pipe: Connection, at: Any, settings: WorkerSettings) -> None:
-    """Works until the pipe closes; when to stop is the server's to say, whoever else hears a signal.
-
-    `at` is a shared cell with the index of the request being costed: where this process dies tells of what.
-    """
+def main(pipe: Connection, cells: Any, settings: WorkerSettings) -> None:
+    """Works until the pipe closes; when to stop is the server's to say, whoever else hears a signal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     logging.basicConfig(format="edgezoo serve: worker: %(message)s", level=logging.INFO)
@@ -62,10 +61,7 @@ def main(pipe: Connection, at: Any, settings: WorkerSettings) -> None:
         pipe.send_bytes(READY)
         # Evaluators remember; one that remembers too much is replaced by a fresh one.
         while _resident_bytes() < settings.memory_bytes // 2:
-            message = pipe.recv_bytes()
-            # A stop may arrive after the end of the batch it was meant for.
-            if message[:1] != STOP:
-                _answer(pipe, at, desk, message, settings.max_batch)
+            _answer(pipe, cells, desk, pipe.recv_bytes(), settings.max_batch)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
     finally:
@@ -73,10 +69,10 @@ def main(pipe: Connection, at: Any, settings: WorkerSettings) -> None:
             cache.close()
 
 
-def _answer(pipe: Connection, at: Any, desk: Desk, message: bytes, max_batch: int) -> None:
-    (due,) = DUE.unpack_from(message, 1)
+def _answer(pipe: Connection, cells: Any, desk: Desk, message: bytes, max_batch: int) -> None:
+    number, due = HEAD.unpack_from(message)
     try:
-        batch = pb.EstimateBatchRequest.FromString(message[1 + DUE.size :])
+        batch = pb.EstimateBatchRequest.FromString(message[HEAD.size :])
     except DecodeError:
         pipe.send_bytes(REFUSED + b"not an EstimateBatchRequest")
         return
@@ -88,7 +84,7 @@ def _answer(pipe: Connection, at: Any, desk: Desk, message: bytes, max_batch: in
     part = pb.EstimateBatchResponse()
     sent_at = time.monotonic()
     for index, request in enumerate(batch.requests):
-        at.value = index
+        cells[AT] = index
         response = desk.answer(request, batch.target, batch.evaluator)
         part.responses.append(response)
         counts[outcome_of(response)] += 1
@@ -96,10 +92,10 @@ def _answer(pipe: Connection, at: Any, desk: Desk, message: bytes, max_batch: in
         if now - sent_at >= PART_S:
             pipe.send_bytes(PART + COUNT.pack(len(part.responses)) + part.SerializeToString())
             part, sent_at = pb.EstimateBatchResponse(), now
-            if (due and now >= due) or pipe.poll():
+            if (due and now >= due) or cells[STOP] == number:
                 counts[LEFT] = len(batch.requests) - index - 1
                 break
-    at.value = IDLE
+    cells[AT] = IDLE
     said = json.dumps(counts).encode()
     pipe.send_bytes(END + COUNT.pack(len(said)) + said + part.SerializeToString())
     # Nobody waits for the disk.
