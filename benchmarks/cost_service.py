@@ -70,8 +70,9 @@ def cases(batch: int) -> list[Case]:
         Case(what="new models", workers=1, batch=batch),
         Case(what="new models", workers=2, batch=batch),
         Case(what="new models, one port each", workers=1, servers=2, batch=batch),
+        Case(what="new models, small batches", workers=2, batch=max(1, batch // 4)),
         Case(what="new models, one a call", workers=2, batch=1),
-        Case(what="known models, from the cache", workers=2, batch=8 * batch, cached=True),
+        Case(what="known models, from the cache", workers=2, batch=32, cached=True),
     ]
 
 
@@ -247,7 +248,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--calls", type=int, default=200, help="by each client")
-    parser.add_argument("--batch", type=int, default=4, help="models a call")
+    parser.add_argument(
+        "--batch", type=int, default=8, help="models a call where throughput is compared"
+    )
     args = parser.parse_args()
     rows = []
     for case in cases(args.batch):
