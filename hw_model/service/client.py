@@ -23,6 +23,8 @@ from hw_model.targets import Target, load_target
 FIRST_PER_CALL, MOST_PER_CALL = 8, 64
 CALL_S = 0.25
 MAX_LANES = 32
+#: A person waits for the first answer: an address where nobody listens is told soon.
+FIRST_TIMEOUT_S = 10.0
 #: A file goes in parts of this size.
 PART_BYTES = 1 << 20
 #: Requests of one call stay this far below the server's limit.
@@ -156,7 +158,7 @@ class CostClient:
             lambda stub, timeout_s, metadata: stub.Describe(
                 request, timeout=timeout_s, metadata=metadata
             ),
-            timeout_s=self._timeout_s,
+            timeout_s=min(self._timeout_s, FIRST_TIMEOUT_S),
         )
         if answer.target_id != self._target_id:
             raise EnvironmentFault(
