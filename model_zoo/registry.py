@@ -34,11 +34,20 @@ def register(name: str, make: Callable[[], ModelSpec], *, task: str) -> None:
 
 @cache
 def entries() -> dict[str, Entry]:
-    """Every registered architecture by name."""
+    """Every registered architecture by name, family by family, in whatever order their modules were imported."""
     import model_zoo.variants
 
-    for module in pkgutil.iter_modules(model_zoo.variants.__path__):
-        importlib.import_module(f"model_zoo.variants.{module.name}")
+    families = [module.name for module in pkgutil.iter_modules(model_zoo.variants.__path__)]
+    for family in families:
+        importlib.import_module(f"model_zoo.variants.{family}")
+    ordered = sorted(
+        _ENTRIES.items(),
+        key=lambda item: next(
+            (i for i, f in enumerate(families) if item[0].startswith(f)), len(families)
+        ),
+    )
+    _ENTRIES.clear()
+    _ENTRIES.update(ordered)
     return _ENTRIES
 
 

@@ -1,5 +1,7 @@
 """create_spec and create_model: what a user may change, and what is refused."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import model_zoo
 from hw_model.errors import SpecError, UnknownNameError, UsageError
 from model_zoo.create import create_spec
+from model_zoo.registry import match
 
 
 @pytest.mark.parametrize("name", ["mobilenet_edgetpu_v2_tny", "MobileNetEdgeTPUv2", 7])
@@ -113,3 +116,16 @@ def test_a_new_head_keeps_the_body(small: Any) -> None:
             ):
                 np.testing.assert_array_equal(ours, theirs)
     assert small.output_shape == (None, 10)
+
+
+def test_the_order_of_names_does_not_depend_on_what_was_imported_first() -> None:
+    """Whoever draws a name by a seed draws the same one in every process."""
+    code = (
+        "import importlib; importlib.import_module('model_zoo.variants.mobilenet_edgetpu_v2'); "
+        "from model_zoo.registry import match; print(*match('*'))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert found == match("*")
+    assert found[0] == "efficientnet_edgetpu_s"
