@@ -3,14 +3,28 @@
 from pipelines.data.augment import Augmentation
 from pipelines.data.batches import Batches, as_keras
 from pipelines.data.calibration import calibration_samples, check_distinct
-from pipelines.data.dataset import ArraySplit, ImageDataset, Split, SubSplit, subset
+from pipelines.data.dataset import (
+    IGNORED,
+    ArraySplit,
+    ImageDataset,
+    LabelSplit,
+    MaskArraySplit,
+    MaskSplit,
+    Split,
+    SubSplit,
+    subset,
+)
 from pipelines.data.sources import load_dataset, source_names
 
 __all__ = [
+    "IGNORED",
     "ArraySplit",
     "Augmentation",
     "Batches",
     "ImageDataset",
+    "LabelSplit",
+    "MaskArraySplit",
+    "MaskSplit",
     "Split",
     "SubSplit",
     "as_keras",

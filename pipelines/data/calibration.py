@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hw_model.errors import DataError, UsageError
-from pipelines.data.dataset import Images, Split, balanced_order
+from pipelines.data.dataset import Images, Split, random_order
 
 
 def calibration_samples(split: Split, count: int, seed: int = 0) -> Images:
@@ -18,7 +18,7 @@ def calibration_samples(split: Split, count: int, seed: int = 0) -> Images:
     """
     if count < 1:
         raise UsageError(f"A calibration set needs at least one image. Received: {count}")
-    order = balanced_order(split.labels, seed)
+    order = random_order(split, seed)
     seen: set[bytes] = set()
     chosen: list[Images] = []
     for start in range(0, len(order), count):

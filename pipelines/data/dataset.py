@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +13,17 @@ from hw_model.errors import DataError
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
+Masks = npt.NDArray[np.uint8]
 Indices = Sequence[int] | npt.NDArray[np.integer]
+Task = Literal["classification", "segmentation"]
+S = TypeVar("S", bound="Split")
+
+#: Class id of mask pixels that count for nothing.
+IGNORED = 255
 
 
 class Split(ABC):
-    """A fixed list of labelled images with random access."""
-
-    @property
-    @abstractmethod
-    def labels(self) -> Labels:
-        """Class ids, (N,)."""
+    """A fixed list of images with random access; what is known about each image depends on the kind."""
 
     @property
     @abstractmethod
@@ -32,11 +34,45 @@ class Split(ABC):
     def read(self, indices: Indices) -> Images:
         """Images at `indices`, (len(indices), H, W, C)."""
 
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of images."""
+
+    @abstractmethod
+    def part(self, indices: Indices) -> Self:
+        """Some of the images, in the given order."""
+
+
+class LabelSplit(Split):
+    """Images of which each has one class."""
+
+    @property
+    @abstractmethod
+    def labels(self) -> Labels:
+        """Class ids, (N,)."""
+
     def __len__(self) -> int:
         return len(self.labels)
 
+    def part(self, indices: Indices) -> "LabelSplit":
+        return SubSplit(self, indices)
 
-class ArraySplit(Split):
+
+class MaskSplit(Split):
+    """Images of which every pixel has a class; `IGNORED` marks pixels that no loss and no metric counts."""
+
+    @abstractmethod
+    def read_pairs(self, indices: Indices) -> tuple[Images, Masks]:
+        """Images (n, H, W, C) and their masks of class ids (n, H, W)."""
+
+    def read(self, indices: Indices) -> Images:
+        return self.read_pairs(indices)[0]
+
+    def part(self, indices: Indices) -> "MaskSplit":
+        return MaskSubSplit(self, indices)
+
+
+class ArraySplit(LabelSplit):
     """A split held in memory as one (N, H, W, C) uint8 array."""
 
     def __init__(self, images: npt.ArrayLike, labels: npt.ArrayLike) -> None:
@@ -69,10 +105,10 @@ class ArraySplit(Split):
         return self._images[np.asarray(indices, dtype=np.int64)]
 
 
-class SubSplit(Split):
+class SubSplit(LabelSplit):
     """Some of another split's images, in the given order."""
 
-    def __init__(self, whole: Split, indices: Indices) -> None:
+    def __init__(self, whole: LabelSplit, indices: Indices) -> None:
         self._whole = whole
         self._indices = np.asarray(indices, dtype=np.int64)
         self._labels = whole.labels[self._indices]
@@ -89,8 +125,56 @@ class SubSplit(Split):
         return self._whole.read(self._indices[np.asarray(indices, dtype=np.int64)])
 
 
-def subset(split: Split, count: int, *, seed: int = 0) -> Split:
-    """At most `count` images of `split`, the same number of each class where possible.
+class MaskArraySplit(MaskSplit):
+    """Images (N, H, W, C) and masks (N, H, W), both uint8, held in memory."""
+
+    def __init__(self, images: npt.ArrayLike, masks: npt.ArrayLike) -> None:
+        pixels, classes = np.asarray(images), np.asarray(masks)
+        if pixels.ndim != 4 or pixels.dtype != np.uint8:
+            raise DataError(
+                f"Images must be uint8 of shape (N, H, W, C). Received: {pixels.dtype} {pixels.shape}"
+            )
+        if classes.dtype != np.uint8 or classes.shape != pixels.shape[:3]:
+            raise DataError(
+                f"Masks must be uint8 of shape {pixels.shape[:3]}. "
+                f"Received: {classes.dtype} {classes.shape}"
+            )
+        self._images: Images = pixels
+        self._masks: Masks = classes
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        _, height, width, channels = self._images.shape
+        return height, width, channels
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read_pairs(self, indices: Indices) -> tuple[Images, Masks]:
+        chosen = np.asarray(indices, dtype=np.int64)
+        return self._images[chosen], self._masks[chosen]
+
+
+class MaskSubSplit(MaskSplit):
+    """Some of another split's images, in the given order."""
+
+    def __init__(self, whole: MaskSplit, indices: Indices) -> None:
+        self._whole = whole
+        self._indices = np.asarray(indices, dtype=np.int64)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self._whole.image_shape
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def read_pairs(self, indices: Indices) -> tuple[Images, Masks]:
+        return self._whole.read_pairs(self._indices[np.asarray(indices, dtype=np.int64)])
+
+
+def subset(split: S, count: int, *, seed: int = 0) -> S:
+    """At most `count` images of `split`; where each has one class, the same number of each where possible.
 
     >>> whole = ArraySplit(np.zeros((9, 2, 2), np.uint8), [0, 0, 0, 0, 0, 0, 1, 1, 1])
     >>> subset(whole, 4).labels.tolist()
@@ -98,7 +182,14 @@ def subset(split: Split, count: int, *, seed: int = 0) -> Split:
     """
     if count >= len(split):
         return split
-    return SubSplit(split, np.sort(balanced_order(split.labels, seed)[:count]))
+    return split.part(np.sort(random_order(split, seed)[:count]))
+
+
+def random_order(split: Split, seed: int) -> npt.NDArray[np.int64]:
+    """A random order of a split's images, balanced where each image has one class."""
+    if isinstance(split, LabelSplit):
+        return balanced_order(split.labels, seed)
+    return np.random.default_rng([seed, 0x5B]).permutation(len(split))
 
 
 def balanced_order(labels: Labels, seed: int) -> npt.NDArray[np.int64]:
@@ -113,7 +204,10 @@ def balanced_order(labels: Labels, seed: int) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageDataset:
-    """A labelled image data set: its name, its classes and its splits (always `train` and `test`)."""
+    """Images with classes, of the whole image or of each pixel; `train` and `test` are always there.
+
+    Masks are checked where they are read: looking through all of them first would take as long as an epoch.
+    """
 
     name: str
     class_names: tuple[str, ...]
@@ -145,6 +239,11 @@ class ImageDataset:
         return self.splits["test"]
 
     @property
+    def task(self) -> Task:
+        """What a network is to learn from it."""
+        return "segmentation" if isinstance(self.train, MaskSplit) else "classification"
+
+    @property
     def num_classes(self) -> int:
         return len(self.class_names)
 
@@ -157,6 +256,8 @@ class ImageDataset:
 def _check_split(where: str, split: Split, num_classes: int) -> None:
     if len(split) == 0:
         raise DataError(f"Split {where} is empty; give it at least one image.")
+    if not isinstance(split, LabelSplit):
+        return
     low, high = int(split.labels.min()), int(split.labels.max())
     if low < 0 or high >= num_classes:
         raise DataError(

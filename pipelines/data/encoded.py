@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hw_model.errors import DataError
-from pipelines.data.dataset import Images, Indices, Labels, Split
+from pipelines.data.dataset import Images, Indices, Labels, LabelSplit
 
 Encoded = Path | bytes | npt.NDArray[np.uint8]
 
@@ -20,7 +20,7 @@ _CACHE_BYTES = 512 << 20
 _GRAY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "F"})
 
 
-class EncodedSplit(Split):
+class EncodedSplit(LabelSplit):
     """Images decoded by Pillow, cropped to their centre square and resized to `size` where they differ."""
 
     def __init__(

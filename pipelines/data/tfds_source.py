@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hw_model.errors import DataError, EnvironmentFault, UnknownNameError
-from pipelines.data.dataset import ImageDataset, Split, SubSplit
+from pipelines.data.dataset import ImageDataset, LabelSplit
 from pipelines.data.encoded import Encoded, EncodedSplit, common_shape
 
 # Encoded examples of a set that cannot be read at random are kept in memory, up to this much.
@@ -85,7 +85,7 @@ def _dataset(
     names = list(builder.info.splits)
     if "train" not in names:
         raise DataError(f"tfds data set {name!r} has no train split. Received: {names}")
-    splits: dict[str, Split] = {
+    splits: dict[str, LabelSplit] = {
         "train": _split(tfds, builder, "train", image_key, label_key, image_size)
     }
     for candidate in ("test", "validation"):
@@ -129,7 +129,7 @@ def _split(
     image_key: str,
     label_key: str,
     image_size: tuple[int, int] | None,
-) -> Split:
+) -> LabelSplit:
     info = builder.info.splits[name]
     formats = {item.value for item in builder.info.available_file_formats()}
     decoders = {image_key: tfds.decode.SkipDecoding()}
@@ -174,12 +174,12 @@ def _progress(examples: Iterable[Any], name: str, info: Any) -> Iterable[Any]:
     return bar
 
 
-def _hold_out(train: Split) -> dict[str, Split]:
+def _hold_out(train: LabelSplit) -> dict[str, LabelSplit]:
     """One image in five for testing where a data set comes with a train split only."""
     order = np.random.default_rng(0).permutation(len(train))
     return {
-        "train": SubSplit(train, np.sort(order[len(order) // _HOLD_OUT_EVERY :])),
-        "test": SubSplit(train, np.sort(order[: len(order) // _HOLD_OUT_EVERY])),
+        "train": train.part(np.sort(order[len(order) // _HOLD_OUT_EVERY :])),
+        "test": train.part(np.sort(order[: len(order) // _HOLD_OUT_EVERY])),
     }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from hw_model.errors import UsageError
 from hw_model.files import atomic_path
-from pipelines.data.dataset import ArraySplit, subset
+from pipelines.data.dataset import ArraySplit, LabelSplit, subset
 from pipelines.data.sources import idx_fashion_mnist
 
 _FOLDER = Path(__file__).parent
@@ -24,6 +24,7 @@ def fashion(folder: Path) -> Path:
     arrays = {}
     for name, count in (("train", 3_000), ("test", 1_500)):
         part = subset(whole.splits[name], count)
+        assert isinstance(part, LabelSplit)
         arrays[f"{name}_images"] = part.read(np.arange(len(part)))[..., 0]
         arrays[f"{name}_labels"] = part.labels.astype(np.uint8)
     return _write("fashion_mnist_small", arrays)

@@ -162,20 +162,21 @@ def search_data(config: SearchConfig) -> "ImageDataset":
 def part(split: "Split", held_out: int) -> "tuple[Split, Split]":
     """All but some images of a split, and those: `held_out`, or a fifth where that is 0; the same share
     of each class, always the same images."""
-    from pipelines.data import SubSplit
+    from pipelines.data import LabelSplit
 
     count = held_out or max(1, round(len(split) * _HELD_OUT_SHARE))
     if count >= len(split):
         raise UsageError(f"Cannot hold out {count} of {len(split)} training images; take fewer")
     order = np.random.default_rng([1, len(split)]).permutation(len(split))
-    # Every image's rank within its class, as a share of the class: the lowest of all classes are held out.
-    labels = split.labels[order]
-    share = np.empty(len(order))
-    for label in np.unique(labels):
-        (members,) = np.nonzero(labels == label)
-        share[members] = (np.arange(len(members)) + 0.5) / len(members)
-    by_share = order[np.argsort(share, kind="stable")]
-    return SubSplit(split, np.sort(by_share[count:])), SubSplit(split, np.sort(by_share[:count]))
+    if isinstance(split, LabelSplit):
+        # Every image's rank within its class, as a share of the class: the lowest of all classes are held out.
+        labels = split.labels[order]
+        share = np.empty(len(order))
+        for label in np.unique(labels):
+            (members,) = np.nonzero(labels == label)
+            share[members] = (np.arange(len(members)) + 0.5) / len(members)
+        order = order[np.argsort(share, kind="stable")]
+    return split.part(np.sort(order[count:])), split.part(np.sort(order[:count]))
 
 
 def _spread(trials: Iterable[Trial], count: int) -> list[Trial]:
