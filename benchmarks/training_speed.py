@@ -7,7 +7,7 @@ from typing import Any
 
 from record import Column, save
 
-from pipelines.data import Batches, load_dataset
+from pipelines.data import LabelBatches, load_dataset
 from pipelines.train import load_recipe
 
 NETWORKS = (("mobilenet_edgetpu_v2_tiny", 1.0), ("mobilenet_edgetpu_v2_tiny", 0.5))
@@ -35,7 +35,7 @@ def measure(name: str, width: float, steps: int) -> dict[str, Any]:
     model = create_model(
         name, num_classes=data.num_classes, input_shape=(28, 28, 1), strides="fit", width=width
     )
-    batches = Batches(
+    batches = LabelBatches(
         data.train,
         batch_size=recipe.batch_size,
         num_classes=data.num_classes,

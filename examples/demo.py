@@ -187,7 +187,7 @@ class Demo:
         )
         print_certificate(certificate)
         if certificate.accuracy is not None:
-            shown = f"{certificate.accuracy.int8_top1:.2%}"
+            shown = f"{certificate.accuracy.int8_value:.2%}"
             self.glance.append((shown, "top-1 of the int8 file on digits, after fine-tuning"))
         self.sections.append(certificate_section(certificate))
 
@@ -242,7 +242,7 @@ def print_certificate(certificate: "Certificate") -> None:
         f"predicted = converted: {certificate.predicted_equals_converted}"
     )
     print(
-        f"      top-1 float {accuracy.float_top1:.2%}, int8 {accuracy.int8_top1:.2%} "
+        f"      top-1 float {accuracy.float_value:.2%}, int8 {accuracy.int8_value:.2%} "
         f"on {accuracy.images} images"
     )
 

@@ -52,7 +52,7 @@ def _files(preset: Preset) -> list[tuple[str, str]]:
 
 
 def _metric_row(metric: Metric) -> str:
-    percent = metric.name.startswith("top")
+    percent = metric.name != "loss"
     value = f"{100 * metric.value:.2f} %" if percent else f"{metric.value:.4f}"
     data = f"{metric.dataset}, {metric.split}"
     return f"| {metric.name} | {metric.form} | {data} | {metric.images:,} | {value} |"

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hw_model.errors import EdgeZooError
 from hw_model.files import atomic_path, write_text
@@ -66,27 +67,32 @@ def publish(
     return published
 
 
-def _metrics(model: object, exported: Path, dataset: ImageDataset) -> list[presets.Metric]:
-    """Top-1 of the float model and of the int8 file on a test split."""
+def _metrics(model: Any, exported: Path, dataset: ImageDataset) -> list[presets.Metric]:
+    """The headline metric of the float model and of the int8 file on every split but the training one."""
     from pipelines.export import evaluate_tflite
-    from pipelines.train import evaluate
+    from pipelines.tasks import TASKS, evaluate
 
-    split = dataset.test
-    values = {
-        "float": evaluate(model, split)["top1"],
-        "int8": evaluate_tflite(exported, split, model.preprocessing)["top1"],  # type: ignore[attr-defined]
-    }
-    return [
-        presets.Metric(
-            name="top1",
-            value=round(value, 6),
-            form=form,
-            dataset=dataset.name,
-            split="test",
-            images=len(split),
-        )
-        for form, value in values.items()
-    ]
+    headline = TASKS[dataset.task].HEADLINE
+    found = []
+    for name, split in dataset.splits.items():
+        if name == "train":
+            continue
+        values = {
+            "float": evaluate(model, split)[headline],
+            "int8": evaluate_tflite(exported, split, model.preprocessing)[headline],
+        }
+        found += [
+            presets.Metric(
+                name=headline,
+                value=round(value, 6),
+                form=form,
+                dataset=dataset.name,
+                split=name,
+                images=len(split),
+            )
+            for form, value in values.items()
+        ]
+    return found
 
 
 def main() -> int:

@@ -55,6 +55,11 @@ def facts(pairs: Sequence[tuple[str, object]]) -> str:
     return "\n".join(f"{label:<{width}}  {_shown(value)}".rstrip() for label, value in pairs)
 
 
+def metric_text(key: str, value: float) -> str:
+    """A metric as people read it: a share in percent, a loss as it is."""
+    return f"{value:.4g}" if key == "loss" else f"{100 * value:.2f} %"
+
+
 def _shown(value: object) -> str:
     if value is None:
         return "–"

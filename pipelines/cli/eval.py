@@ -1,16 +1,16 @@
-"""`edgezoo eval`: top-1, top-5 and loss of a model or `.tflite` file on a data set."""
+"""`edgezoo eval`: the metrics of a model or `.tflite` file on a data set."""
 
 import argparse
 import sys
 from typing import TYPE_CHECKING
 
 from hw_model.errors import UnknownNameError, UsageError
-from pipelines.cli.answer import Answer, facts
+from pipelines.cli.answer import Answer, facts, metric_text
 from pipelines.cli.options import add_data, add_json, add_model
 from pipelines.cli.references import is_tflite, load, parse_size, require_file
 
 if TYPE_CHECKING:
-    from pipelines.data import Split
+    from pipelines.data import ImageDataset, Split
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Answer:
     """The metrics on all images of the split."""
     from pipelines.data import load_dataset
+    from pipelines.tasks import METRIC_WORDS
 
     dataset = load_dataset(
         args.data, download=args.download, image_size=parse_size(args.image_size)
@@ -37,9 +38,7 @@ def run(args: argparse.Namespace) -> Answer:
     file = is_tflite(args.model)
     form = "int8" if file else "float"
     metrics = (
-        _evaluate_file(args, split)
-        if file
-        else _evaluate_model(args.model, split, dataset.num_classes)
+        _evaluate_file(args, split) if file else _evaluate_model(args.model, dataset, args.split)
     )
     data = {
         "model": args.model,
@@ -52,9 +51,7 @@ def run(args: argparse.Namespace) -> Answer:
     shown = [
         ("model", f"{args.model} ({form})"),
         ("images", f"{len(split):,} of {dataset.name}, {args.split} split"),
-        ("top-1", f"{100 * metrics['top1']:.2f} %"),
-        ("top-5", f"{100 * metrics['top5']:.2f} %"),
-        ("loss", metrics["loss"]),
+        *((METRIC_WORDS[key], metric_text(key, value)) for key, value in metrics.items()),
     ]
     return Answer(text=facts(shown), data=data)
 
@@ -69,17 +66,18 @@ def _evaluate_file(args: argparse.Namespace, split: "Split") -> dict[str, float]
     return evaluate_tflite(path, split, sidecar.preprocessing_of(path, args.like))
 
 
-def _evaluate_model(reference: str, split: "Split", num_classes: int) -> dict[str, float]:
-    from pipelines.train import evaluate
+def _evaluate_model(reference: str, dataset: "ImageDataset", split: str) -> dict[str, float]:
+    from pipelines.tasks import TASKS, evaluate
 
     model = load(reference)
     if getattr(model, "weights_origin", "") == "random":
         raise UsageError(
             f"{reference} is an architecture without weights; name a preset, a weights folder or a .keras file"
         )
-    outputs = model.output_shape[-1]
-    if outputs != num_classes:
+    classes = TASKS[dataset.task].classes_of(model.output_shape)
+    if classes != dataset.num_classes:
         raise UsageError(
-            f"{reference} has {outputs} classes, the data {num_classes}; they must agree"
+            f"{reference} answers with {model.output_shape}, {dataset.name} has {dataset.num_classes} classes "
+            f"for {dataset.task}; they must agree"
         )
-    return evaluate(model, split, verbose=int(sys.stderr.isatty()))
+    return evaluate(model, dataset.splits[split], verbose=int(sys.stderr.isatty()))

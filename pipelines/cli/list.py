@@ -58,8 +58,10 @@ def _row(name: str, target: str | None, *, pretrained: bool) -> dict[str, Any]:
     }
     if pretrained:
         preset = presets.get(name)
-        row["top1_float"] = preset.metric("top1")
-        row["top1_int8"] = preset.metric("top1", "int8")
+        headline = preset.metrics[0].name if preset.metrics else ""
+        row["metric"] = headline
+        row["float"] = preset.metric(headline)
+        row["int8"] = preset.metric(headline, "int8")
     if target is not None:
         from hw_model import estimate
 
@@ -74,8 +76,9 @@ _COLUMNS = {
     "classes": "classes",
     "params": "params",
     "macs": "MACs",
-    "top1_float": "top-1 float",
-    "top1_int8": "top-1 int8",
+    "metric": "metric",
+    "float": "float",
+    "int8": "int8",
     "latency_ms": "ms",
     "energy_mj": "mJ",
 }
@@ -96,7 +99,7 @@ def _text(rows: list[dict[str, Any]], args: argparse.Namespace) -> str:
 def _cell(key: str, value: Any) -> Any:
     if key == "input":
         return "×".join(map(str, value))
-    if key.startswith("top1") and value is not None:
+    if key in ("float", "int8") and value is not None:
         return f"{100 * value:.2f} %"
     if key in ("latency_ms", "energy_mj"):
         return f"{value:.3f}"

@@ -70,11 +70,13 @@ def run(args: argparse.Namespace) -> Answer:
 
 
 def _test_split(model: Any, dataset: "ImageDataset", reference: str) -> Any:
-    outputs = model.output_shape[-1]
-    if outputs != dataset.num_classes:
+    from pipelines.tasks import TASKS
+
+    classes = TASKS[dataset.task].classes_of(model.output_shape)
+    if classes != dataset.num_classes:
         raise UsageError(
-            f"{reference} has {outputs} classes, {dataset.name} {dataset.num_classes}: accuracy cannot be "
-            "measured; give the data it was trained for, or add --no-eval"
+            f"{reference} answers with {model.output_shape}, {dataset.name} has {dataset.num_classes} classes "
+            f"for {dataset.task}: it cannot be measured; give the data it was trained for, or add --no-eval"
         )
     return dataset.test
 
@@ -100,11 +102,13 @@ def _text(out: Path, certificate: "Certificate") -> str:
         ),
     ]
     if certificate.accuracy is not None:
+        from pipelines.tasks import METRIC_WORDS
+
         accuracy = certificate.accuracy
         shown.append(
             (
-                "top-1",
-                f"float {100 * accuracy.float_top1:.2f} %, int8 {100 * accuracy.int8_top1:.2f} % "
+                METRIC_WORDS[accuracy.metric],
+                f"float {100 * accuracy.float_value:.2f} %, int8 {100 * accuracy.int8_value:.2f} % "
                 f"on {accuracy.images:,} images",
             )
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw_model.errors import UsageError
-from pipelines.cli.answer import Answer, facts
+from pipelines.cli.answer import Answer, facts, metric_text
 from pipelines.cli.frameworks import load_keras
 from pipelines.cli.options import add_data, add_json, add_model
 from pipelines.cli.references import load, parse_size, spec_of
@@ -177,9 +177,14 @@ def _save(
 
 
 def _answer(out: Path, preset: "Preset", result: "TrainResult") -> Answer:
+    from pipelines.tasks import METRIC_WORDS
+
     shown = [
         ("preset", f"{out} ({preset.name})"),
-        ("test top-1", f"{100 * result.metrics['top1']:.2f} %"),
+        *(
+            (f"test {METRIC_WORDS[key]}", metric_text(key, value))
+            for key, value in result.metrics.items()
+        ),
         ("epochs", result.epochs),
         ("wall time", f"{result.wall_seconds:.0f} s, {result.images_per_second:.0f} images/s"),
         ("use it as", f"edgezoo eval {out} --data {result.dataset}"),

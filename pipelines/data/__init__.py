@@ -1,7 +1,7 @@
 """Labelled images from anywhere, as deterministic batches of NumPy arrays."""
 
 from pipelines.data.augment import Augmentation
-from pipelines.data.batches import Batches, as_keras
+from pipelines.data.batches import Batches, LabelBatches, as_keras
 from pipelines.data.calibration import calibration_samples, check_distinct
 from pipelines.data.dataset import (
     IGNORED,
@@ -22,6 +22,7 @@ __all__ = [
     "Augmentation",
     "Batches",
     "ImageDataset",
+    "LabelBatches",
     "LabelSplit",
     "MaskArraySplit",
     "MaskSplit",

@@ -25,6 +25,8 @@ class Augmentation:
     """Random-resized-crop: the crop's share of the image's area, drawn uniformly from here."""
     crop_aspect: tuple[float, float] = (0.75, 4 / 3)
     """Width over height of that crop, drawn log-uniformly from here."""
+    scale: tuple[float, float] | None = None
+    """Shown larger or smaller by a factor drawn log-uniformly from here; segmentation only."""
     policy: str = ""
     """A named AutoAugment policy (`v0`), or empty."""
     mixup_alpha: float = 0.0
@@ -38,6 +40,9 @@ class Augmentation:
         area = self.crop_area
         if area is not None:
             _require(0 < area[0] <= area[1] <= 1, "crop_area", "two rising shares in (0, 1]", area)
+        scale = self.scale
+        if scale is not None:
+            _require(0 < scale[0] <= scale[1], "scale", "two rising positive factors", scale)
         aspect = self.crop_aspect
         _require(0 < aspect[0] <= aspect[1], "crop_aspect", "two rising positive ratios", aspect)
         _require(self.policy in ("", "v0"), "policy", "empty or 'v0'", self.policy)
@@ -106,6 +111,20 @@ def crop_boxes(
     top = rng.random(count) * (height - box_height)
     left = rng.random(count) * (width - box_width)
     return np.stack([left, top, left + box_width, top + box_height], axis=1)
+
+
+def scale_boxes(
+    boxes: npt.NDArray[np.float64], rng: np.random.Generator, scale: tuple[float, float]
+) -> npt.NDArray[np.float64]:
+    """Boxes made smaller or larger by a random factor: a part of the box, or it with something around it.
+
+    Source: scale jitter of the published segmentation recipes.
+    """
+    factor = np.exp(rng.uniform(np.log(scale[0]), np.log(scale[1]), size=(len(boxes), 1)))
+    corner, size = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
+    # Anywhere within the box where it shows a part, anywhere around it where it shows more.
+    start = corner + rng.random((len(boxes), 2)) * (size - size / factor)
+    return np.concatenate([start, start + size / factor], axis=1)
 
 
 def mixup(

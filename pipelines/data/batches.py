@@ -2,6 +2,7 @@
 
 import errno
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hw_model.errors import EdgeZooError, EnvironmentFault, UsageError
+from hw_model.errors import EdgeZooError, EnvironmentFault, SpecError, UsageError
 from model_zoo.preprocessing import Preprocessing
 from pipelines.data import augment, autoaugment
 from pipelines.data.augment import Augmentation
-from pipelines.data.dataset import Images, Split
+from pipelines.data.dataset import Images, LabelSplit, Split
 from pipelines.data.resize import resize, to_channels
 
 Floats = npt.NDArray[np.float32]
@@ -23,12 +24,14 @@ Preprocess = Callable[[Images], Any]
 _ORDER, _CHANGES = 0x0D, 0xC4
 
 
-class Batches:
+class Batches(ABC):
     """The batches of one split, indexable; `epoch` selects which epoch's order and changes they have."""
+
+    split: Split
 
     def __init__(
         self,
-        split: Split,
+        split: Any,
         *,
         batch_size: int,
         num_classes: int,
@@ -58,21 +61,21 @@ class Batches:
         count = len(self.split)
         return count // self.batch_size if self.training else -(-count // self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[Floats, Floats]:
+    def __getitem__(self, index: int) -> tuple[Floats, npt.NDArray[Any]]:
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
-        chosen = self.indices(index)
         rng = np.random.default_rng([self.seed, self.epoch, index, _CHANGES])
-        images = self.split.read(chosen)
-        if self.training or not isinstance(self.preprocessing, Preprocessing):
-            images = to_channels(self._changed(images, rng), self.input_shape[2])
-        targets = np.zeros((len(chosen), self.num_classes), dtype=np.float32)
-        targets[np.arange(len(chosen)), self.split.labels[chosen]] = 1.0
-        # The zoo's own preprocessing crops and resizes what is not of its size yet, as in evaluation.
-        inputs = np.asarray(self.preprocessing(images), dtype=np.float32)
-        if self.augmentation.mixup_alpha > 0:
-            inputs, targets = augment.mixup(inputs, targets, rng, self.augmentation.mixup_alpha)
-        return inputs, targets
+        return self.examples(self.indices(index), rng)
+
+    @abstractmethod
+    def examples(
+        self, chosen: npt.NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[Floats, npt.NDArray[Any]]:
+        """Inputs and targets for these images of the split; in training `rng` decides their changes."""
+
+    def prepared(self, images: Images) -> Floats:
+        """Images as the model takes them."""
+        return np.asarray(self.preprocessing(images), dtype=np.float32)
 
     def indices(self, index: int) -> npt.NDArray[np.int64]:
         """Which images of the split batch `index` of the current epoch holds."""
@@ -85,6 +88,31 @@ class Batches:
             rng = np.random.default_rng([self.seed, epoch, _ORDER])
             self._order = (epoch, rng.permutation(len(self.split)))
         return self._order[1]
+
+
+class LabelBatches(Batches):
+    """Batches of images with one class each; targets are one-hot rows (n, num_classes)."""
+
+    split: LabelSplit
+
+    def __init__(self, split: LabelSplit, **settings: Any) -> None:
+        super().__init__(split, **settings)
+        if self.augmentation.scale is not None:
+            raise SpecError("augmentation.scale", "is for segmentation; use crop_area here")
+
+    def examples(
+        self, chosen: npt.NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[Floats, Floats]:
+        images = self.split.read(chosen)
+        if self.training or not isinstance(self.preprocessing, Preprocessing):
+            images = to_channels(self._changed(images, rng), self.input_shape[2])
+        targets = np.zeros((len(chosen), self.num_classes), dtype=np.float32)
+        targets[np.arange(len(chosen)), self.split.labels[chosen]] = 1.0
+        # The zoo's own preprocessing crops and resizes what is not of its size yet, as in evaluation.
+        inputs = self.prepared(images)
+        if self.augmentation.mixup_alpha > 0:
+            inputs, targets = augment.mixup(inputs, targets, rng, self.augmentation.mixup_alpha)
+        return inputs, targets
 
     def _changed(self, images: Images, rng: np.random.Generator) -> Images:
         """Augmented (in training) and brought to the model's height and width."""
@@ -128,7 +156,7 @@ def as_keras(batches: Batches) -> Any:
         def __len__(self) -> int:
             return len(batches)
 
-        def __getitem__(self, index: int) -> tuple[Floats, Floats]:
+        def __getitem__(self, index: int) -> tuple[Floats, npt.NDArray[Any]]:
             try:
                 return batches[index]
             except EdgeZooError as error:

@@ -13,7 +13,7 @@ from hw_model.errors import DataError, SpecError
 from hw_model.files import sha256_of, write_json
 from pipelines.export.fidelity import TensorSqnr
 
-VERSION = 1
+VERSION = 2
 _TOOLS = ("edgezoo", "tensorflow", "keras", "ai-edge-litert", "numpy")
 
 
@@ -50,16 +50,17 @@ class Sqnr:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """Top-1 shares of the float model and of the file on the same images."""
+    """The task's headline metric, a fraction, of the float model and of the file on the same images."""
 
     images: int
-    float_top1: float
-    int8_top1: float
+    metric: str
+    float_value: float
+    int8_value: float
 
     @property
     def drop_points(self) -> float:
         """What quantization costs, in percentage points."""
-        return 100 * (self.float_top1 - self.int8_top1)
+        return 100 * (self.float_value - self.int8_value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

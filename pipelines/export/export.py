@@ -7,21 +7,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hw_model.errors import DataError, UsageError
 from hw_model.files import atomic_path, sha256_of
 from hw_model.graph import Graph, GroupForm, to_inference
 from hw_model.io import float_operators, read_header
 from hw_model.targets import Target, load_target
-from pipelines.data.batches import Batches, Preprocess
+from pipelines.data.batches import Preprocess
 from pipelines.data.dataset import Split
 from pipelines.export import certificate as cert
 from pipelines.export.compare import compare_with_file
 from pipelines.export.convert import Converted, Sample, convert, require_tensorflow
 from pipelines.export.fidelity import TensorSqnr, measure_sqnr
 from pipelines.export.progress import Progress
-from pipelines.export.runner import Int8Runner, Port, make_interpreter
+from pipelines.export.runner import Port, make_interpreter
 from pipelines.export.samples import default_count, model_samples
 from pipelines.export.trained import require_trained
 
@@ -110,26 +108,12 @@ def evaluate_tflite(
     batch_size: int = 256,
     progress: bool = True,
 ) -> dict[str, float]:
-    """{"top1", "top5", "loss"} of a classifier file on all of `split`, as fractions and nats."""
-    from tqdm import tqdm
+    """The metrics of a file on all of `split`, as `pipelines.train.evaluate` gives them for a model."""
+    from pipelines.tasks import task_of
 
-    from pipelines.train.evaluate import score
-
-    with Int8Runner(path) as runner:
-        batches = Batches(
-            split,
-            batch_size=batch_size,
-            num_classes=runner.output.shape[-1],
-            preprocessing=preprocessing,
-            input_shape=runner.input.shape[1:],  # type: ignore[arg-type]
-        )
-        steps = tqdm(
-            range(len(batches)), desc="int8", leave=False, disable=None if progress else True
-        )
-        outputs = np.concatenate([runner(batches[step][0]) for step in steps])
-    if runner.output.scale == 1 / 256:  # a softmax in steps of 1/256 does not quite sum to 1
-        outputs /= np.maximum(outputs.sum(axis=-1, keepdims=True), 1 / 256)
-    return score(outputs, split.labels)
+    return task_of(split).evaluate_file(
+        Path(path), split, preprocessing, batch_size=batch_size, progress=progress
+    )
 
 
 class _GroupForm:
@@ -212,7 +196,7 @@ def _accuracy(
     preprocessing: Preprocess | None,
     progress: bool,
 ) -> cert.Accuracy | None:
-    from pipelines.train.evaluate import evaluate
+    from pipelines.tasks import evaluate, task_of
 
     if split is None:
         return None
@@ -221,4 +205,7 @@ def _accuracy(
     show = progress and sys.stderr.isatty()
     floats = evaluate(model, split, preprocessing, verbose=int(show))
     rounded = evaluate_tflite(path, split, preprocessing, progress=progress)
-    return cert.Accuracy(images=len(split), float_top1=floats["top1"], int8_top1=rounded["top1"])
+    metric = task_of(split).HEADLINE
+    return cert.Accuracy(
+        images=len(split), metric=metric, float_value=floats[metric], int8_value=rounded[metric]
+    )

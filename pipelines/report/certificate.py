@@ -42,10 +42,16 @@ def _figures(certificate: "Certificate") -> Html:
         (f"{certificate.sqnr.output_db:.1f} dB", "signal to quantization noise at the output"),
     ]
     if certificate.accuracy is not None:
+        from pipelines.tasks import METRIC_WORDS
+
         accuracy = certificate.accuracy
+        words = METRIC_WORDS[accuracy.metric]
         pairs = [
-            (f"{100 * accuracy.int8_top1:.2f} %", f"top-1 int8 on {accuracy.images:,} test images"),
-            (f"{100 * accuracy.float_top1:.2f} %", "top-1 float on the same images"),
+            (
+                f"{100 * accuracy.int8_value:.2f} %",
+                f"{words} int8 on {accuracy.images:,} test images",
+            ),
+            (f"{100 * accuracy.float_value:.2f} %", f"{words} float on the same images"),
             *pairs,
         ]
     return figures(pairs)

@@ -16,6 +16,7 @@ from pipelines.search.quality.predictor import PredictorQuality
 from pipelines.search.quality.proxy import PROXIES
 from pipelines.search.ranking import rank_correlation
 from pipelines.search.wiring import make_problem
+from pipelines.tasks import METRIC_WORDS
 
 _UNITS = {"latency_ms": ("latency", "ms"), "energy_mj": ("energy", "mJ")}
 #: Strokes on the axis are for an impression; more of them only make the page heavy.
@@ -95,8 +96,15 @@ def words_of(quantity: str) -> tuple[str, str]:
 
 def quality_label(study: Study) -> str:
     """What the quality axis shows."""
-    kind = study.manifest.config.quality.kind
-    return "top-1, %" if kind in ("train", "predictor") else f"quality by {kind}"
+    if not in_percent(study):
+        return f"quality by {study.manifest.config.quality.kind}"
+    metrics = (trial.quality_detail.get("metric") for trial in study.complete)
+    return f"{METRIC_WORDS[next(filter(None, metrics), 'top1')]}, %"
+
+
+def in_percent(study: Study) -> bool:
+    """Whether qualities are shares measured on images, or predictions of them."""
+    return study.manifest.config.quality.kind in ("train", "predictor")
 
 
 def rejected_costs(study: Study, quantity: str) -> list[float]:
@@ -306,13 +314,12 @@ def quality_text(study: Study, trial: Trial) -> str:
     """A trial's quality as people read it."""
     if trial.quality is None:
         return "–"
-    percents = quality_label(study).startswith("top-1")
-    return percent(trial.quality) if percents else f"{trial.quality:.4g}"
+    return percent(trial.quality) if in_percent(study) else f"{trial.quality:.4g}"
 
 
 def _shown(study: Study, trial: Trial) -> float:
     quality = trial.quality or 0.0
-    return 100 * quality if quality_label(study).startswith("top-1") else quality
+    return 100 * quality if in_percent(study) else quality
 
 
 def _dot(study: Study, trial: Trial, quantity: str, kind: str, radius: float) -> Dot:

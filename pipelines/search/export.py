@@ -103,7 +103,7 @@ def _metrics(study: Study, trial: Trial, dataset: str) -> "tuple[Metric, ...]":
         return ()
     return (
         Metric(
-            name="top1",
+            name=str(trial.quality_detail.get("metric", "top1")),
             value=trial.quality,
             form="float",
             dataset=dataset,

@@ -1,7 +1,7 @@
-"""Training and fine-tuning of classifiers by recipe, on any Keras backend."""
+"""Training and fine-tuning by recipe, on any Keras backend."""
 
+from pipelines.tasks import evaluate, predict, score
 from pipelines.train.batch_norm import recalibrate
-from pipelines.train.evaluate import evaluate, predict, score
 from pipelines.train.finetune import finetune
 from pipelines.train.loop import TrainResult, train
 from pipelines.train.recipe import Recipe, Stage, list_recipes, load_recipe, recipe_id

@@ -1,4 +1,4 @@
-"""Fits a pretrained classifier to another task, or trains it further on its own; stages from frozen to free."""
+"""Fits a pretrained model to other classes, or trains it further on its own; stages from frozen to free."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from hw_model.errors import UsageError
 from pipelines.data.batches import Preprocess
 from pipelines.data.dataset import ImageDataset
+from pipelines.tasks import task_of
 from pipelines.train.loop import TrainResult, train
 from pipelines.train.recipe import Recipe
 
@@ -39,10 +40,10 @@ def finetune(
         model = source.with_head(dataset.num_classes, class_names=dataset.class_names)
         if source.class_names == dataset.class_names:
             model.set_weights(source.get_weights())
-    elif model.output_shape[-1] != dataset.num_classes:
+    elif task_of(dataset.train).classes_of(model.output_shape) != dataset.num_classes:
         raise UsageError(
-            f"The model has {model.output_shape[-1]} outputs and data set {dataset.name!r} "
-            f"{dataset.num_classes} classes; replace its last layer first."
+            f"The model's output shape is {model.output_shape} and data set {dataset.name!r} has "
+            f"{dataset.num_classes} classes for {dataset.task}; replace its last layer first."
         )
     result = train(
         model,

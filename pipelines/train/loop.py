@@ -1,4 +1,4 @@
-"""Trains a Keras classifier by a recipe, with a checkpoint every epoch and exact continuation."""
+"""Trains a Keras model by a recipe, with a checkpoint every epoch and exact continuation."""
 
 import dataclasses
 import math
@@ -16,8 +16,15 @@ from hw_model.errors import EdgeZooError, UsageError
 from hw_model.files import atomic_path, write_json, write_text
 from pipelines.data.batches import Batches, Preprocess, as_keras, plain_errors
 from pipelines.data.dataset import ImageDataset, subset
+from pipelines.tasks import (
+    Task,
+    evaluate,
+    input_shape_of,
+    is_probabilities,
+    preprocessing_of,
+    task_of,
+)
 from pipelines.train import batch_norm, checkpoint
-from pipelines.train.evaluate import evaluate, input_shape_of, is_probabilities, preprocessing_of
 from pipelines.train.freeze import apply_stage
 from pipelines.train.logits import linear_output
 from pipelines.train.optimizer import exclude_from_decay, keras_schedule, make_optimizer
@@ -57,6 +64,10 @@ class _Run:
     history: list[dict[str, float]] = field(default_factory=list)
     earlier_seconds: float = 0.0
     started: float = field(default_factory=time.monotonic)
+
+    @property
+    def task(self) -> Task:
+        return task_of(self.dataset.train)
 
     @property
     def checkpoint(self) -> Path:
@@ -132,12 +143,7 @@ def _check_fit(run: _Run) -> bool:
     """Whether the model's outputs are logits; refuses a model that does not fit the data."""
     from keras import ops
 
-    shape = run.model.output_shape
-    if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] != run.dataset.num_classes:
-        raise UsageError(
-            f"Data set {run.dataset.name!r} has {run.dataset.num_classes} classes but the model's "
-            f"output shape is {shape}; build it with num_classes={run.dataset.num_classes}."
-        )
+    run.task.check_fit(run.model, run.dataset)
     batches = _batches(run, training=False, batch_size=2)
     scores = np.asarray(ops.convert_to_numpy(run.model(batches[0][0], training=False)))
     if not np.isfinite(scores).all():
@@ -149,7 +155,7 @@ def _check_fit(run: _Run) -> bool:
 
 
 def _batches(run: _Run, *, training: bool, batch_size: int, stage: Stage | None = None) -> Batches:
-    return Batches(
+    return run.task.batches(
         run.dataset.train,
         batch_size=batch_size,
         num_classes=run.dataset.num_classes,
@@ -216,7 +222,6 @@ def _run_stage(
     run: _Run, stage: Stage, first_epoch: int, start: int | None, from_logits: bool
 ) -> None:
     """Trains one stage from `start` (epochs done over the whole run) or from its beginning."""
-    import keras
 
     batches = _first_batches(run, stage)
     settings = run.recipe.optimizer
@@ -231,10 +236,8 @@ def _run_stage(
         exclude_from_decay(optimizer, run.model.trainable_variables)
         run.model.compile(
             optimizer=optimizer,
-            loss=keras.losses.CategoricalCrossentropy(
-                from_logits=from_logits, label_smoothing=run.recipe.label_smoothing
-            ),
-            metrics=[keras.metrics.CategoricalAccuracy(name="top1")],
+            loss=run.task.loss(from_logits=from_logits, label_smoothing=run.recipe.label_smoothing),
+            metrics=run.task.training_metrics(),
             jit_compile=_jit_compile(),
         )
         optimizer.build(run.model.trainable_variables)

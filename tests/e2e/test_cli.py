@@ -115,7 +115,7 @@ def test_int8_file_with_certificate(run: Any) -> None:
     assert Path(data["certificate"]).is_file()
     evaluated = run("eval", "q/net.tflite", "--data", "digits", "--json").json
     assert evaluated["form"] == "int8"
-    assert top1(evaluated) == pytest.approx(data["accuracy"]["int8_top1"])
+    assert top1(evaluated) == pytest.approx(data["accuracy"]["int8_value"])
     assert run("diff", "w", "q/net.tflite", "--json").json["equal"]
     assert "all int8" in run("quantize", "w", "--data", "digits", "--out", "q/net.tflite").out
 

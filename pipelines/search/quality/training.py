@@ -1,4 +1,4 @@
-"""Quality by a short training on real images: top-1 on images held out of the training split."""
+"""Quality by a short training on real images: top-1 or mIoU on images held out of the training split."""
 
 import json
 import shutil
@@ -95,6 +95,7 @@ class TrainedQuality:
         import keras
 
         from model_zoo import create_model
+        from pipelines.tasks import TASKS
         from pipelines.train import train
 
         started = time.perf_counter()
@@ -116,9 +117,10 @@ class TrainedQuality:
         shutil.rmtree(folder / "run", ignore_errors=True)
         keras.backend.clear_session(free_memory=True)
         return Quality(
-            value=result.metrics["top1"],
+            value=result.metrics[TASKS[dataset.task].HEADLINE],
             seconds=time.perf_counter() - started,
             detail={
+                "metric": TASKS[dataset.task].HEADLINE,
                 "epochs": result.epochs,
                 "loss": result.metrics["loss"],
                 "recipe_id": result.recipe_id,

@@ -7,7 +7,14 @@ import pytest
 
 from hw_model.errors import UsageError
 from model_zoo.preprocessing import Preprocessing
-from pipelines.data import ArraySplit, Augmentation, Batches, augment, autoaugment, load_dataset
+from pipelines.data import (
+    ArraySplit,
+    Augmentation,
+    LabelBatches,
+    augment,
+    autoaugment,
+    load_dataset,
+)
 from pipelines.data.resize import resize, to_channels
 
 EVERYTHING = Augmentation(
@@ -24,7 +31,7 @@ def identity(images: np.ndarray) -> np.ndarray:
     return images.astype(np.float32)
 
 
-def batches_of(**changes: Any) -> Batches:
+def batches_of(**changes: Any) -> LabelBatches:
     arguments: dict[str, Any] = {
         "batch_size": 64,
         "num_classes": 10,
@@ -33,7 +40,7 @@ def batches_of(**changes: Any) -> Batches:
         "augmentation": EVERYTHING,
         "seed": 5,
     }
-    return Batches(load_dataset().train, **{**arguments, **changes})
+    return LabelBatches(load_dataset().train, **{**arguments, **changes})
 
 
 def test_the_same_triple_gives_the_same_batch_in_any_order() -> None:
@@ -63,7 +70,7 @@ def test_an_epoch_visits_every_image_once_but_for_the_incomplete_batch() -> None
 
 def test_evaluation_keeps_order_and_the_last_images_and_changes_nothing() -> None:
     split = load_dataset().test
-    batches = Batches(
+    batches = LabelBatches(
         split,
         batch_size=400,
         num_classes=10,
@@ -91,8 +98,8 @@ def test_training_and_evaluation_resize_alike() -> None:
     zoo = Preprocessing(height=28, width=28, channels=1)
     arguments: dict[str, Any] = {"batch_size": len(split), "num_classes": 10, "preprocessing": zoo}
     shape = (28, 28, 1)
-    training = Batches(split, training=True, input_shape=shape, **arguments)
-    evaluation = Batches(split, input_shape=shape, **arguments)
+    training = LabelBatches(split, training=True, input_shape=shape, **arguments)
+    evaluation = LabelBatches(split, input_shape=shape, **arguments)
     order = training.indices(0)
     np.testing.assert_array_equal(training[0][0], evaluation[0][0][order])
 
@@ -199,5 +206,5 @@ def test_gray_and_colour_convert_both_ways() -> None:
 
 def test_splits_of_any_shape_make_batches() -> None:
     split = ArraySplit(np.zeros((3, 5, 7, 3), np.uint8), [0, 1, 1])
-    images, _ = Batches(split, batch_size=2, num_classes=2, preprocessing=identity)[1]
+    images, _ = LabelBatches(split, batch_size=2, num_classes=2, preprocessing=identity)[1]
     assert images.shape == (1, 5, 7, 3)

@@ -71,8 +71,8 @@ def test_int8_answers_follow_the_float_model(exported: Any) -> None:
         rounded = runner(inputs)
     assert rounded.shape == floats.shape
     assert np.abs(rounded - floats).mean() < 0.05
-    assert exported.certificate.accuracy.float_top1 == 1.0
-    assert exported.certificate.accuracy.int8_top1 > 0.8
+    assert exported.certificate.accuracy.float_value == 1.0
+    assert exported.certificate.accuracy.int8_value > 0.8
 
 
 def test_batches_and_single_images_get_the_same_answers(exported: Any) -> None:
@@ -88,7 +88,7 @@ def test_evaluation_of_the_file_is_that_of_the_certificate(exported: Any) -> Non
     metrics = evaluate_tflite(
         exported.path, exported.test, exported.model.preprocessing, batch_size=10, progress=False
     )
-    assert metrics["top1"] == exported.certificate.accuracy.int8_top1
+    assert metrics["top1"] == exported.certificate.accuracy.int8_value
     assert metrics["loss"] > 0
     assert exported.certificate.accuracy.drop_points == pytest.approx(100 * (1 - metrics["top1"]))
 

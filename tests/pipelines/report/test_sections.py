@@ -242,7 +242,7 @@ def certificate(**changes: object) -> cert.Certificate:
             output_db=33.3,
             worst=(TensorSqnr(name="t", operator="CONV_2D", sqnr_db=20.0),),
         ),
-        "accuracy": cert.Accuracy(images=445, float_top1=0.97, int8_top1=0.9655),
+        "accuracy": cert.Accuracy(images=445, metric="top1", float_value=0.97, int8_value=0.9655),
         "export_seconds": 2.0,
     }
     return cert.Certificate(**{**values, **changes})

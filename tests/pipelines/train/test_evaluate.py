@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hw_model.errors import UsageError
-from pipelines.data import Batches, ImageDataset
+from pipelines.data import ImageDataset, LabelBatches
 from pipelines.train import evaluate, predict, recalibrate, score
 from pipelines.train.batch_norm import is_settled, recalibrated
 
@@ -75,7 +75,7 @@ def test_recalibrated_statistics_are_those_of_the_images(
     assert not is_settled(model, 100)
     assert is_settled(model, 500)
     norm = model.get_layer("stem_bn")
-    batches = Batches(
+    batches = LabelBatches(
         dataset.train,
         batch_size=64,
         num_classes=10,

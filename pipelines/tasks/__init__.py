@@ -1,0 +1,56 @@
+"""Tasks: what classification and segmentation do differently in training, evaluation and export."""
+
+from typing import Any
+
+from pipelines.data.batches import Preprocess
+from pipelines.data.dataset import MaskSplit, Split
+from pipelines.tasks.base import Metrics, Task, input_shape_of, preprocessing_of
+from pipelines.tasks.classify import Classification, is_probabilities, predict, score
+from pipelines.tasks.segment import Segmentation
+
+__all__ = [
+    "METRIC_WORDS",
+    "TASKS",
+    "Classification",
+    "Segmentation",
+    "Task",
+    "evaluate",
+    "input_shape_of",
+    "is_probabilities",
+    "predict",
+    "preprocessing_of",
+    "score",
+    "task_of",
+]
+
+#: Every task by its name.
+TASKS: dict[str, Task] = {task.NAME: task for task in (Classification(), Segmentation())}
+
+
+#: Every metric by its key, in words.
+METRIC_WORDS: dict[str, str] = {
+    key: words for task in TASKS.values() for key, words in task.METRICS.items()
+}
+
+
+def task_of(split: Split) -> Task:
+    """The task a split has answers for."""
+    return TASKS["segmentation" if isinstance(split, MaskSplit) else "classification"]
+
+
+def evaluate(
+    model: Any,
+    split: Split,
+    preprocessing: Preprocess | None = None,
+    *,
+    batch_size: int = 256,
+    verbose: int = 0,
+) -> Metrics:
+    """The metrics of the split's task for `model`: fractions, and `loss` in nats.
+
+    {"top1", "top5", "loss"} where each image has a class, {"miou", "pixel_accuracy", "loss"} where each
+    pixel has one.
+    """
+    return task_of(split).evaluate(
+        model, split, preprocessing, batch_size=batch_size, verbose=verbose
+    )

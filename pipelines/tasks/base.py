@@ -1,0 +1,98 @@
+"""What a task decides about training, evaluation and export; everything else is the same for all of them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hw_model.errors import UsageError
+from pipelines.data.batches import Batches, Preprocess
+from pipelines.data.dataset import ImageDataset, Split
+
+Metrics = dict[str, float]
+
+
+class Task(ABC):
+    """One kind of answer a network gives, with its targets, loss and metrics."""
+
+    #: As `ImageDataset.task`, `ModelSpec.task` and presets call it.
+    NAME: ClassVar[str]
+    #: Metrics by key, in words; all are fractions but `loss`.
+    METRICS: ClassVar[Mapping[str, str]]
+    #: The metric a search maximises, a certificate compares and a table shows.
+    HEADLINE: ClassVar[str]
+
+    @property
+    def headline_words(self) -> str:
+        """The headline metric in words."""
+        return self.METRICS[self.HEADLINE]
+
+    @abstractmethod
+    def batches(self, split: Any, **settings: Any) -> Batches:
+        """Batches of a split of this task; `settings` are those of `Batches`."""
+
+    @abstractmethod
+    def classes_of(self, output_shape: Any) -> int | None:
+        """Number of classes a model with this output shape tells apart; None where it cannot do the task."""
+
+    @abstractmethod
+    def loss(self, *, from_logits: bool, label_smoothing: float) -> Any:
+        """The Keras loss."""
+
+    @abstractmethod
+    def training_metrics(self) -> list[Any]:
+        """Keras metrics cheap enough to be taken on every training batch."""
+
+    @abstractmethod
+    def evaluate(
+        self,
+        model: Any,
+        split: Any,
+        preprocessing: Preprocess | None = None,
+        *,
+        batch_size: int = 256,
+        verbose: int = 0,
+    ) -> Metrics:
+        """The metrics of a Keras model on all of a split."""
+
+    @abstractmethod
+    def evaluate_file(
+        self,
+        path: str | Path,
+        split: Any,
+        preprocessing: Preprocess,
+        *,
+        batch_size: int = 256,
+        progress: bool = True,
+    ) -> Metrics:
+        """The metrics of a `.tflite` file on all of a split."""
+
+    def check_fit(self, model: Any, dataset: ImageDataset) -> None:
+        """Raises `UsageError` when the model's classes are not the data's."""
+        shape = model.output_shape
+        if self.classes_of(shape) != dataset.num_classes:
+            raise UsageError(
+                f"Data set {dataset.name!r} has {dataset.num_classes} classes for {self.NAME} but the "
+                f"model's output shape is {shape}; build it with num_classes={dataset.num_classes}."
+            )
+
+
+def input_shape_of(model: Any, split: Split) -> tuple[int, int, int]:
+    """(H, W, C) the model takes; a free height or width is the split's own."""
+    shape = model.input_shape
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        raise UsageError(f"An image network takes one (N, H, W, C) input. Received: {shape}")
+    height, width, channels = (
+        int(wanted or own) for wanted, own in zip(shape[1:], split.image_shape, strict=True)
+    )
+    return height, width, channels
+
+
+def preprocessing_of(model: Any, given: Preprocess | None) -> Preprocess:
+    """`given`, or the preprocessing that travels with the model."""
+    own: Preprocess | None = given or getattr(model, "preprocessing", None)
+    if own is None:
+        raise UsageError(
+            "The model carries no preprocessing; pass preprocessing= (uint8 images to model input)."
+        )
+    return own
