@@ -9,6 +9,8 @@ from pipelines.data.embedded import FASHION_CLASSES, load_embedded
 from pipelines.data.embedded import NAMES as EMBEDDED_NAMES
 from pipelines.data.folder import load_folder
 from pipelines.data.idx import read_idx
+from pipelines.data.scenes import NAMES as SCENE_NAMES
+from pipelines.data.scenes import load_scenes
 from pipelines.data.tfds_source import (
     default_data_dir,
     is_tfds_folder,
@@ -25,7 +27,7 @@ _TFDS_PREFIX = "tfds:"
 
 def source_names() -> list[str]:
     """The names `load_dataset` knows without a path or a prefix."""
-    return sorted([*EMBEDDED_NAMES, "embedded", _FULL_FASHION])
+    return sorted([*EMBEDDED_NAMES, "embedded", _FULL_FASHION, *SCENE_NAMES])
 
 
 def load_dataset(
@@ -38,7 +40,8 @@ def load_dataset(
 
     A folder is a prepared tfds builder or holds one folder of images per class, below `train` and
     `test` or directly (then one image in five is held out by a hash of its bytes). `image_size`
-    (height, width) is what images of a folder or of tfds are resized to when they differ in size.
+    (height, width) is what images of a folder or of tfds are resized to when they differ in size, and
+    what scenes are composed at.
     Nothing is downloaded unless `download` says so.
 
     Raises:
@@ -50,6 +53,8 @@ def load_dataset(
         return load_embedded("fashion_mnist_small")
     if name in EMBEDDED_NAMES:
         return load_embedded(name)
+    if name in SCENE_NAMES:
+        return load_scenes(name, image_size=image_size)
     if name == _FULL_FASHION:
         return _full_fashion_mnist(download=download)
     if name.startswith(_TFDS_PREFIX):
