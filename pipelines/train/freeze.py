@@ -14,9 +14,10 @@ def apply_stage(model: Any, stage: Stage) -> Iterator[None]:
     layers = flat_layers(model)
     before = [layer.trainable for layer in layers]
     first = _first_trainable(layers, stage.trainable)
-    if first or not stage.train_batch_norm:
+    if first or not stage.train_batch_norm or stage.freeze_channels:
         for index, layer in enumerate(layers):
-            _set_trainable(layer, index >= first, stage.train_batch_norm)
+            wide = 0 < stage.freeze_channels <= _channels(layer)
+            _set_trainable(layer, index >= first and not wide, stage.train_batch_norm)
     try:
         yield
     finally:
@@ -46,6 +47,12 @@ def _first_trainable(layers: list[Any], wanted: str) -> int:
             return index
     known = {layers[index].name.partition("_block_")[0] for index in weighted}
     raise UnknownNameError("layer to train from", wanted, known)
+
+
+def _channels(layer: Any) -> int:
+    """Channels a layer with weights writes; 0 for any other."""
+    shape: tuple[Any, ...] = tuple(layer.output.shape) if layer.weights else ()
+    return int(shape[3] or 0) if len(shape) == 4 else 0
 
 
 def _set_trainable(layer: Any, trainable: bool, train_batch_norm: bool) -> None:

@@ -25,6 +25,8 @@ def _base(
         progress = min(step / total_steps, 1.0)
         floor = peak * schedule.final_share
         return floor + (peak - floor) * 0.5 * (1.0 + math.cos(math.pi * progress))
+    if schedule.kind == "polynomial":
+        return float(peak * (1.0 - min(step / total_steps, 1.0)) ** schedule.power)
     if schedule.kind == "exponential":
         decay_steps = max(1, int(schedule.decay_epochs * steps_per_epoch))
         return float(peak * schedule.decay_rate ** (step // decay_steps))
@@ -51,6 +53,8 @@ def keras_schedule(
             if schedule.kind == "cosine":
                 progress = ops.minimum(step / total_steps, 1.0)
                 after = floor + (peak - floor) * 0.5 * (1.0 + ops.cos(math.pi * progress))
+            elif schedule.kind == "polynomial":
+                after = peak * ops.power(1.0 - ops.minimum(step / total_steps, 1.0), schedule.power)
             elif schedule.kind == "exponential":
                 # A tenth of a step guards the floor against float32 rounding.
                 after = peak * ops.power(schedule.decay_rate, ops.floor((step + 0.1) / decay_steps))

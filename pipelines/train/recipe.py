@@ -52,20 +52,22 @@ class Schedule:
     """How the learning rate runs over the epochs."""
 
     kind: str = "cosine"
-    """`constant`, `cosine` (to `final_share` of the peak) or `exponential` (staircase)."""
+    """`constant`, `cosine` (to `final_share` of the peak), `polynomial` (to 0) or `exponential` (staircase)."""
     warmup_epochs: float = 0.0
     """Linear from 0 to the schedule's own value at the end of warm-up."""
     final_share: float = 0.0
     decay_rate: float = 0.97
     decay_epochs: float = 2.4
+    power: float = 1.0
 
     def __post_init__(self) -> None:
-        kinds = ("constant", "cosine", "exponential")
+        kinds = ("constant", "cosine", "polynomial", "exponential")
         _require(self.kind in kinds, "kind", " or ".join(kinds), self.kind)
         _require(self.warmup_epochs >= 0, "warmup_epochs", "at least 0", self.warmup_epochs)
         _require(0 <= self.final_share <= 1, "final_share", "from 0 to 1", self.final_share)
         _require(0 < self.decay_rate <= 1, "decay_rate", "above 0, at most 1", self.decay_rate)
         _require(self.decay_epochs > 0, "decay_epochs", "above 0", self.decay_epochs)
+        _require(self.power > 0, "power", "above 0", self.power)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,11 +95,14 @@ class Stage:
     """Overrides the recipe's peak."""
     train_batch_norm: bool = True
     """False keeps normalisation layers frozen, in inference mode, also where `trainable` reaches."""
+    freeze_channels: int = 0
+    """Layers that write at least this many channels stay frozen; 0 freezes none."""
     augmentation: Augmentation | None = None
     """Replaces the recipe's own."""
 
     def __post_init__(self) -> None:
         _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        _require(self.freeze_channels >= 0, "freeze_channels", "at least 0", self.freeze_channels)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,13 +174,24 @@ _DESCRIPTION = frozenset(
 
 def recipe_id(recipe: Recipe) -> str:
     """Twelve hex digits that change when, and only when, a setting that affects the run changes."""
-    settings = {
-        item.name: getattr(recipe, item.name)
-        for item in dataclasses.fields(recipe)
-        if item.name not in _DESCRIPTION
-    }
-    text = json.dumps(settings, default=dataclasses.asdict, sort_keys=True)
+    settings = {k: v for k, v in _settings(recipe).items() if k not in _DESCRIPTION}
+    text = json.dumps(settings, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _settings(value: Any) -> Any:
+    """What differs from the defaults, so that an option added later changes no identity."""
+    if isinstance(value, tuple):
+        return [_settings(item) for item in value]
+    if not dataclasses.is_dataclass(value):
+        return value
+    defaults: Any = type(value)
+    plain = defaults()
+    return {
+        item.name: _settings(getattr(value, item.name))
+        for item in dataclasses.fields(value)
+        if getattr(value, item.name) != getattr(plain, item.name)
+    }
 
 
 def list_recipes() -> list[str]:

@@ -10,7 +10,8 @@ import pytest
 from hw_model.errors import UnknownNameError, UsageError
 from pipelines.data import ImageDataset, load_dataset
 from pipelines.data.augment import Augmentation
-from pipelines.train import Recipe, Stage, finetune, loop, train
+from pipelines.tasks import Classification
+from pipelines.train import Recipe, Stage, finetune, train
 from pipelines.train.freeze import apply_stage
 
 pytestmark = pytest.mark.backends
@@ -244,14 +245,14 @@ def test_a_stage_sees_images_changed_by_its_own_augmentation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen = []
-    build = loop.Batches
+    build = Classification.batches
 
-    def recorded(*arguments: Any, **options: Any) -> Any:
+    def recorded(task: Any, *arguments: Any, **options: Any) -> Any:
         if options["training"]:
             seen.append(options["augmentation"])
-        return build(*arguments, **options)
+        return build(task, *arguments, **options)
 
-    monkeypatch.setattr(loop, "Batches", recorded)
+    monkeypatch.setattr(Classification, "batches", recorded)
     stages = [{"name": "rough"}, {"name": "clean", "augmentation": {"flip": True}}]
     recipe = make_recipe(
         stages=stages, augmentation={"shift_pixels": 2}, schedule={"kind": "constant"}
