@@ -54,7 +54,7 @@ def load_dataset(
     if name in EMBEDDED_NAMES:
         return load_embedded(name)
     if name in SCENE_NAMES:
-        return load_scenes(name, image_size=image_size)
+        return load_scenes(name, image_size=image_size, download=download)
     if name == _FULL_FASHION:
         return _full_fashion_mnist(download=download)
     if name.startswith(_TFDS_PREFIX):

@@ -4,6 +4,7 @@ from pipelines.data.dataset import ImageDataset
 from pipelines.data.scenes import catalogue
 from pipelines.data.scenes.assets import AssetSource, DebianAssets
 from pipelines.data.scenes.compose import Boxes, Scene, compose
+from pipelines.data.scenes.fetch import fetch_assets
 from pipelines.data.scenes.shapes import SHAPE_NAMES, ShapeAssets
 from pipelines.data.scenes.split import SceneSplit
 
@@ -20,12 +21,17 @@ NAMES = ("composed_scenes", "composed_shapes")
 
 
 def load_scenes(
-    name: str, *, image_size: tuple[int, int] | None = None, seed: int = 0
+    name: str,
+    *,
+    image_size: tuple[int, int] | None = None,
+    seed: int = 0,
+    download: bool = False,
 ) -> ImageDataset:
     """One of `NAMES`; `test` has the objects and backgrounds of `train`, `test_held_out` has others.
 
     Raises:
-        DataError: the files of `composed_scenes` are not on this machine.
+        DataError: the files of `composed_scenes` are not on this machine, and `download` is not given.
+        EnvironmentFault: they cannot be fetched.
     """
     if name == "composed_shapes":
         return _dataset(
@@ -39,6 +45,8 @@ def load_scenes(
             source="drawn by this package",
             licence="Apache-2.0",
         )
+    if download and not catalogue.is_present():
+        fetch_assets(catalogue.asset_roots()[0])
     root = catalogue.find_root()
     return _dataset(
         name,

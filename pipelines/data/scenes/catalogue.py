@@ -23,6 +23,7 @@ LICENCE = "cut-outs GPL-2, backgrounds GPL-2+ (Debian packages " + ", ".join(PAC
 STAMPS = Path("usr/share/tuxpaint/stamps")
 WALLPAPERS = Path("usr/share/wallpapers")
 MATE = Path("usr/share/backgrounds/mate")
+FOLDERS = (STAMPS, WALLPAPERS, MATE)
 
 #: Share of the objects of each class, and of the backgrounds, that only `test_held_out` shows.
 HELD_OUT_SHARE = 0.2
@@ -139,6 +140,11 @@ def asset_roots() -> tuple[Path, Path]:
     return Path(own).expanduser(), Path("/")
 
 
+def is_present() -> bool:
+    """Whether one of `asset_roots()` has all the packages."""
+    return any(_has_all(root) for root in asset_roots())
+
+
 def find_root() -> Path:
     """The first of `asset_roots()` that has all the packages.
 
@@ -146,12 +152,12 @@ def find_root() -> Path:
         DataError: none has.
     """
     for root in asset_roots():
-        if all((root / folder).is_dir() for folder in (STAMPS, WALLPAPERS, MATE)):
+        if _has_all(root):
             return root
     raise DataError(
         f"composed_scenes needs the Debian packages {', '.join(PACKAGES)}, found neither in "
-        f"{asset_roots()[0]} nor in /usr/share. Run `make assets` (no root needed), or: "
-        f"apt-get install --no-install-recommends {' '.join(PACKAGES)}"
+        f"{asset_roots()[0]} nor in /usr/share. Load it with download=True (--download; apt, but no "
+        f"root), run `make assets`, or: apt-get install --no-install-recommends {' '.join(PACKAGES)}"
     )
 
 
@@ -195,6 +201,10 @@ def fingerprint(root: Path) -> str:
         for path in (*files, *background_files(root, side)):
             digest.update(f"{side} {path} {(root / path).stat().st_size}\n".encode())
     return digest.hexdigest()[:12]
+
+
+def _has_all(root: Path) -> bool:
+    return all((root / folder).is_dir() for folder in FOLDERS)
 
 
 def _any(path: str, patterns: tuple[str, ...]) -> bool:
