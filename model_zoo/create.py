@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hw_model.errors import SpecError, UsageError
 from model_zoo import registry
+from model_zoo.spec.heads import change_head, change_output
 from model_zoo.spec.image import Backbone, ClassifierActivation, ImageInput, ModelSpec
 from model_zoo.spec.scaling import fit_strides, scale_width
 
@@ -24,12 +25,15 @@ def create_spec(
     dropout: float | None = None,
     drop_connect: float | None = None,
     backbone: bool = False,
+    output: str | None = None,
 ) -> ModelSpec:
     """The spec of a registered architecture, changed where asked.
 
     `input_shape` is (height, width, channels). `width` multiplies every width. `strides="fit"` removes
     strides a small image cannot afford. `backbone=True` leaves the head out: the model then returns its
-    stride levels `P1`, `P2`, ...
+    stride levels `P1`, `P2`, ... `output` is what a segmentation network returns: "logits", "argmax" or
+    "fused_argmax_256" (or any other size); an image need not be a multiple of the stride, since SAME padding
+    rounds up.
 
     >>> create_spec("mobilenet_edgetpu_v2_s", num_classes=10).head.num_classes
     10
@@ -54,12 +58,11 @@ def create_spec(
         return replace(spec, head=None)
     head = spec.head
     assert head is not None, "registered architectures have heads"
-    if num_classes is not None:
-        head = replace(head, num_classes=num_classes)
-    if dropout is not None:
-        head = replace(head, dropout=dropout)
-    if classifier_activation != "published":
-        head = replace(head, activation=classifier_activation)
+    head = change_head(
+        head, num_classes=num_classes, dropout=dropout, activation=classifier_activation
+    )
+    if output is not None:
+        head = change_output(head, output)
     return replace(spec, head=head)
 
 
@@ -89,6 +92,7 @@ def create_model(
     dropout: float | None = None,
     drop_connect: float | None = None,
     backbone: bool = False,
+    output: str | None = None,
     preprocessing: "Preprocessing | None" = None,
 ) -> "ZooModel":
     """A Keras model of a registered architecture, a preset's architecture, or a spec.
@@ -106,11 +110,12 @@ def create_model(
     from model_zoo.nn.model import ZooModel
 
     if isinstance(name, ModelSpec):
-        spec = name
+        spec = name if output is None else replace(name, head=change_output(name.head, output))
     elif name in presets.names() and weights in (None, name):
-        return presets.load_model(
+        model = presets.load_model(
             name, num_classes=num_classes, classifier_activation=classifier_activation
         )
+        return model if output is None else model.with_output(output)
     else:
         spec = create_spec(
             name,
@@ -122,6 +127,7 @@ def create_model(
             dropout=dropout,
             drop_connect=drop_connect,
             backbone=backbone,
+            output=output,
         )
     if weights in presets.names():
         return presets.load_into(spec, str(weights), name=name if isinstance(name, str) else None)

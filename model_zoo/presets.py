@@ -16,6 +16,7 @@ from hw_model.errors import DataError, SpecError, UnknownNameError, UsageError
 from hw_model.files import atomic_path, sha256_of, write_text
 from model_zoo.preprocessing import Preprocessing
 from model_zoo.spec.base import Node
+from model_zoo.spec.heads import change_head
 from model_zoo.spec.image import ClassifierActivation, ModelSpec, from_json
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ def load_model(
     folder, preset = find(reference)
     spec = spec_of(reference)
     if classifier_activation != "published" and spec.head is not None:
-        spec = replace(spec, head=replace(spec.head, activation=classifier_activation))
+        spec = replace(spec, head=change_head(spec.head, activation=classifier_activation))
     model = ZooModel(
         spec,
         preprocessing=preset.preprocessing,
@@ -238,13 +239,13 @@ def load_into(spec: ModelSpec, reference: str, *, name: str | None = None) -> "Z
     Raises:
         DataError: the preset's body belongs to another network.
     """
-    from model_zoo.nn.model import ZooModel, copy_weights
+    from model_zoo.nn.model import LAST_LAYERS, ZooModel, copy_weights
 
     source = load_model(reference)
     title = name if name and name != reference else get(reference).architecture
     same_input = spec.input == source.spec.input
     model = ZooModel(spec, preprocessing=source.preprocessing if same_input else None, name=title)
-    missed = [layer for layer in copy_weights(source, model) if layer != "logits"]
+    missed = [layer for layer in copy_weights(source, model) if layer not in LAST_LAYERS]
     if missed:
         raise DataError(
             f"Preset {reference} is another network: {len(missed)} layers differ, first {missed[0]}; "

@@ -7,9 +7,11 @@ from typing import TypeVar
 from hw_model.errors import SpecError
 from hw_model.graph import Builder
 from model_zoo.lowering.backbone import lower_backbone, lower_block
+from model_zoo.lowering.bifpn import lower_bifpn
 from model_zoo.lowering.classify import lower_classifier
 from model_zoo.spec.base import is_open
-from model_zoo.spec.image import ModelSpec
+from model_zoo.spec.image import ClassifierHead, Head, ModelSpec
+from model_zoo.spec.segmentation import BifpnHead
 
 __all__ = ["lower", "lower_block"]
 H = TypeVar("H")
@@ -19,8 +21,8 @@ R = TypeVar("R")
 def lower(spec: ModelSpec, builder: Builder[H, R], *, name: str | None = None) -> R:
     """Speaks the network to `builder` and returns what it finishes: a graph or a Keras model.
 
-    A classifier returns (N, num_classes); a spec without head returns its stride levels `P1`, `P2`, ...,
-    where `Pk` has 1 / 2**k of the input's resolution.
+    A classifier returns (N, num_classes), a segmentation head what its `output` says; a spec without head
+    returns its stride levels `P1`, `P2`, ..., where `Pk` has 1 / 2**k of the input's resolution, rounded up.
     """
     if is_open(spec):
         raise SpecError("", "a space has open choices; bind it to a spec first")
@@ -28,6 +30,13 @@ def lower(spec: ModelSpec, builder: Builder[H, R], *, name: str | None = None) -
     levels = lower_backbone(spec, builder, builder.input(size))
     outputs: H | Mapping[str, H] = levels
     if spec.head is not None:
-        last = next(reversed(levels.values()))
-        outputs = builder.part(spec.head, last, partial(lower_classifier, spec.head))
+        outputs = _lower_head(spec.head, builder, levels)
     return builder.finish(outputs, name=name or spec.family)
+
+
+def _lower_head(head: Head, builder: Builder[H, R], levels: Mapping[str, H]) -> H:
+    if isinstance(head, ClassifierHead):
+        last = list(levels.values())[-1]
+        return builder.part(head, last, partial(lower_classifier, head))
+    assert isinstance(head, BifpnHead)
+    return lower_bifpn(head, builder, levels)

@@ -10,6 +10,7 @@ from hw_model.errors import UsageError
 from hw_model.graph import Builder, ops
 from hw_model.graph.types import DType, Shape
 from model_zoo.nn import layers
+from model_zoo.nn.starts import Start
 
 #: Kernel initialisers; V1 and V2 truncate the normal, EfficientNet does not. Source: published configs.
 HE_FAN_OUT = {"scale": 2.0, "mode": "fan_out", "distribution": "truncated_normal"}
@@ -24,6 +25,7 @@ class KerasOptions:
     kernel_init: Mapping[str, Any]
     kernel_l2: float = 0.0
     group_form: layers.GroupForm = "split"
+    starts: tuple[Start, ...] = ()
 
 
 class KerasBuilder(Builder[Any, tuple[Any, Any]]):
@@ -54,12 +56,18 @@ class KerasBuilder(Builder[Any, tuple[Any, Any]]):
         return inputs, dict(outputs) if isinstance(outputs, Mapping) else outputs
 
 
-def _kernel(options: KerasOptions, *, classifier: bool, prefix: str = "kernel") -> dict[str, Any]:
+def _kernel(
+    options: KerasOptions, name: str, *, classifier: bool, prefix: str = "kernel"
+) -> dict[str, Any]:
     init = CLASSIFIER if classifier else options.kernel_init
+    start = next((start for start in options.starts if name.startswith(start.prefix)), None)
     l2 = keras.regularizers.L2(options.kernel_l2) if options.kernel_l2 else None
     return {
-        f"{prefix}_initializer": keras.initializers.VarianceScaling(**init),
+        f"{prefix}_initializer": start.kernel()
+        if start
+        else keras.initializers.VarianceScaling(**init),
         f"{prefix}_regularizer": l2,
+        **({"bias_initializer": keras.initializers.Constant(start.bias)} if start else {}),
     }
 
 
@@ -74,7 +82,7 @@ def _conv(op: ops.Conv2D, name: str, options: KerasOptions) -> Any:
         use_bias=op.bias,
         activation=op.activation,
         name=name,
-        **_kernel(options, classifier=op.bias),
+        **_kernel(options, name, classifier=op.bias),
     )
 
 
@@ -87,7 +95,7 @@ def _depthwise(op: ops.DepthwiseConv2D, name: str, options: KerasOptions) -> Any
         use_bias=op.bias,
         activation=op.activation,
         name=name,
-        **_kernel(options, classifier=False, prefix="depthwise"),
+        **_kernel(options, name, classifier=False, prefix="depthwise"),
     )
 
 
@@ -111,7 +119,7 @@ def _group_conv(op: ops.GroupConv2D, name: str, options: KerasOptions) -> Any:
 
 
 def _dense(op: ops.Dense, name: str, options: KerasOptions) -> Any:
-    init = _kernel(options, classifier=True)
+    init = _kernel(options, name, classifier=True)
     return keras.layers.Dense(
         op.units, use_bias=op.bias, activation=op.activation, name=name, **init
     )

@@ -8,18 +8,24 @@ import keras
 from hw_model import codec
 from hw_model.errors import UsageError
 from model_zoo.lowering import lower
+from model_zoo.lowering.bifpn import CLASSIFIER as SEGMENT_CLASSIFIER
 from model_zoo.nn.builder import HE_FAN_OUT, HE_FAN_OUT_PLAIN, KerasBuilder, KerasOptions
 from model_zoo.nn.layers import GroupConv2D, GroupForm
+from model_zoo.nn.starts import starts_of
 from model_zoo.preprocessing import Preprocessing
-from model_zoo.spec.image import ClassifierActivation, ModelSpec
+from model_zoo.spec.heads import change_head, change_output
+from model_zoo.spec.image import ClassifierActivation, Head, ModelSpec
+
+#: The layers whose shape the number of classes sets, one to a head.
+LAST_LAYERS = ("logits", f"{SEGMENT_CLASSIFIER}_conv2d")
 
 
 @keras.saving.register_keras_serializable(package="model_zoo")
 class ZooModel(keras.Model):
     """A functional Keras model read from a spec.
 
-    Input (N, height, width, channels), preprocessed by `preprocessing`; output (N, num_classes), or for a
-    spec without head a dict of feature maps by stride level.
+    Input (N, height, width, channels), preprocessed by `preprocessing`; output (N, num_classes), for a
+    segmentation head what its `output` says, for a spec without head a dict of feature maps by stride level.
     """
 
     def __init__(
@@ -35,7 +41,9 @@ class ZooModel(keras.Model):
     ) -> None:
         plain = spec.family == "efficientnet_edgetpu"
         options = KerasOptions(
-            kernel_init=HE_FAN_OUT_PLAIN if plain else HE_FAN_OUT, kernel_l2=kernel_l2
+            kernel_init=HE_FAN_OUT_PLAIN if plain else HE_FAN_OUT,
+            kernel_l2=kernel_l2,
+            starts=starts_of(spec),
         )
         inputs, outputs = lower(spec, KerasBuilder(options))
         super().__init__(inputs=inputs, outputs=outputs, name=name or spec.family, **kwargs)
@@ -75,18 +83,23 @@ class ZooModel(keras.Model):
         dropout: float | None = None,
         classifier_activation: ClassifierActivation | Literal["published"] = "published",
     ) -> "ZooModel":
-        """A new model with the same trained body and a fresh classifier for `num_classes` classes."""
+        """A new model with the same trained body and a fresh classifier for `num_classes` classes.
+
+        Of a segmentation head only the last layer is fresh.
+        """
         head = self.spec.head
         if head is None:
             raise UsageError("A backbone has no head to replace; create the model with num_classes")
-        head = replace(
-            head,
-            num_classes=num_classes,
-            dropout=head.dropout if dropout is None else dropout,
-            activation=head.activation
-            if classifier_activation == "published"
-            else classifier_activation,
+        head = change_head(
+            head, num_classes=num_classes, dropout=dropout, activation=classifier_activation
         )
+        return self._with(head, class_names)
+
+    def with_output(self, output: str) -> "ZooModel":
+        """A new model with the same weights and another output, such as "argmax" or "fused_argmax_256"."""
+        return self._with(change_output(self.spec.head, output), self.class_names)
+
+    def _with(self, head: Head, class_names: tuple[str, ...]) -> "ZooModel":
         model = ZooModel(
             replace(self.spec, head=head),
             preprocessing=self.preprocessing,
@@ -105,10 +118,11 @@ class ZooModel(keras.Model):
 
 
 def default_preprocessing(spec: ModelSpec) -> Preprocessing:
-    """What the family was published with; `crop` is the published 87.5 % at sizes where it applies."""
+    """What the family was published with; `crop` is the published 87.5 % of classifiers where it applies."""
     mean, scale = (127.0, 128.0) if spec.family == "efficientnet_edgetpu" else (127.5, 127.5)
     size = spec.input
-    crop = 0.875 if min(size.height, size.width) >= 96 else 1.0
+    whole = spec.task == "segmentation" or min(size.height, size.width) < 96
+    crop = 1.0 if whole else 0.875
     return Preprocessing(
         height=size.height,
         width=size.width,

@@ -10,6 +10,7 @@ from model_zoo.spec.image import (
     Block,
     BlockKind,
     ClassifierHead,
+    Head,
     ImageInput,
     ModelSpec,
     Stack,
@@ -17,9 +18,11 @@ from model_zoo.spec.image import (
     from_json,
 )
 from model_zoo.spec.scaling import fit_strides, round_filters, scale_width
+from model_zoo.spec.segmentation import BifpnHead, DeepLabHead, SegmentationOutput, output_named
 
 __all__ = [
-    "BLOCK_KINDS", "FAMILIES", "Backbone", "Block", "BlockKind", "Choice", "ClassifierHead", "ImageInput",
-    "ModelSpec", "Node", "OneOf", "Space", "Stack", "Stem", "diff", "fit_strides", "from_json", "is_open",
-    "one_of", "round_filters", "scale_width",
+    "BLOCK_KINDS", "FAMILIES", "Backbone", "BifpnHead", "Block", "BlockKind", "Choice", "ClassifierHead",
+    "DeepLabHead", "Head", "ImageInput", "ModelSpec", "Node", "OneOf", "SegmentationOutput", "Space", "Stack",
+    "Stem", "diff", "fit_strides", "from_json", "is_open", "one_of", "output_named", "round_filters",
+    "scale_width",
 ]  # fmt: skip

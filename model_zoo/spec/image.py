@@ -5,19 +5,24 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from hw_model import codec
 from hw_model.errors import SpecError
 from hw_model.graph import Builder, Graph, GraphBuilder
 from model_zoo.spec.base import Node, require_in, require_int, require_rate
+from model_zoo.spec.segmentation import BifpnHead, DeepLabHead
 
-Family = Literal["mobilenet_edgetpu_v1", "mobilenet_edgetpu_v2", "efficientnet_edgetpu"]
-FAMILIES: tuple[Family, ...] = (
+Family = Literal[
     "mobilenet_edgetpu_v1",
     "mobilenet_edgetpu_v2",
     "efficientnet_edgetpu",
-)
+    "autoseg_edgetpu",
+    "deeplabv3plus_mobilenet_edgetpu_v2",
+    "deeplabv3plus_mobilenet_v2",
+]
+FAMILIES: tuple[Family, ...] = get_args(Family)
+Task = Literal["classification", "segmentation", "features"]
 #: project: 1x1 projection alone. dw: expand, depthwise, project. fused: k x k conv, project.
 #: group_fused: k x k group conv, project. fused_late_stride: fused with the stride on the projection.
 BlockKind = Literal["project", "dw", "fused", "group_fused", "fused_late_stride"]
@@ -165,6 +170,14 @@ class Backbone(Node):
         """Input pixels per pixel of the last map."""
         return self.stem.stride * math.prod(stack.stride for stack in self.stacks)
 
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The stride levels whose maps a head may read, finest first: level k has 1 / 2**k of the input's size."""
+        strides = [self.stem.stride]
+        for stack in self.stacks:
+            strides.append(strides[-1] * stack.stride)
+        return tuple(sorted({stride.bit_length() - 1 for stride in strides}))
+
 
 def _check_groups(block: Block) -> None:
     size = block.group_size
@@ -207,6 +220,9 @@ class ClassifierHead(Node):
         require_in("activation", self.activation, ("softmax", "sigmoid", None))
 
 
+Head = ClassifierHead | BifpnHead | DeepLabHead
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec(Node):
     """A whole network; without a head it is a backbone with named stride levels."""
@@ -214,7 +230,7 @@ class ModelSpec(Node):
     family: Family
     input: ImageInput
     backbone: Backbone
-    head: ClassifierHead | None = None
+    head: Head | None = None
     version: Literal[1] = 1
 
     def check(self) -> None:
@@ -227,6 +243,18 @@ class ModelSpec(Node):
                 f"must be at least the total stride of {stride}; use a larger image or stride 1 in the "
                 f"stem. Received: {self.input.height} x {self.input.width}",
             )
+        if self.head is not None and not isinstance(self.head, ClassifierHead):
+            try:
+                self.head.check_levels(self.backbone.levels)
+            except SpecError as error:
+                raise error.under("head") from None
+
+    @property
+    def task(self) -> Task:
+        """What the network is for, as its head says."""
+        if self.head is None:
+            return "features"
+        return "classification" if isinstance(self.head, ClassifierHead) else "segmentation"
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Canonical JSON text."""

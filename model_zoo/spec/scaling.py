@@ -3,9 +3,12 @@
 from dataclasses import replace
 
 from hw_model.errors import UsageError
-from model_zoo.spec.image import Backbone, ModelSpec, Stack
+from model_zoo.spec.image import Backbone, ClassifierHead, Head, ModelSpec, Stack
+from model_zoo.spec.segmentation import BifpnHead
 
 MIN_GROUP_SIZE = 32
+#: What widths are multiples of, where a family has another rule than eights. Source: published configs.
+_DIVISORS = {"autoseg_edgetpu": 4}
 
 
 def round_filters(filters: float, divisor: int = 8) -> int:
@@ -21,15 +24,17 @@ def round_filters(filters: float, divisor: int = 8) -> int:
 
 
 def scale_width(
-    spec: ModelSpec, multiplier: float, *, divisor: int = 8, scale_top: bool = True
+    spec: ModelSpec, multiplier: float, *, divisor: int | None = None, scale_top: bool = True
 ) -> ModelSpec:
-    """Multiplies every width of a network by `multiplier`, stem and top included.
+    """Multiplies every width of a network by `multiplier`, stem and head included.
 
+    Widths become multiples of `divisor`, the family's own where none is given.
     A group convolution keeps groups of at least 32 channels; where they no longer divide the width, the
     block becomes a plain fused one.
     """
     if not 0 < multiplier <= 16:
         raise UsageError(f"A width multiplier is above 0 and at most 16. Received: {multiplier}")
+    divisor = divisor or _DIVISORS.get(spec.family, 8)
     stem = replace(
         spec.backbone.stem, filters=round_filters(spec.backbone.stem.filters * multiplier, divisor)
     )
@@ -48,9 +53,22 @@ def scale_width(
         channels = scaled.filters
     head = spec.head
     if head is not None and scale_top:
-        head = replace(head, top_filters=round_filters(head.top_filters * multiplier, divisor))
+        head = _scale_head(head, multiplier, divisor)
     backbone = Backbone(stem=stem, stacks=tuple(stacks), drop_connect=spec.backbone.drop_connect)
     return replace(spec, backbone=backbone, head=head)
+
+
+def _scale_head(head: Head, multiplier: float, divisor: int) -> Head:
+    if isinstance(head, ClassifierHead):
+        return replace(head, top_filters=round_filters(head.top_filters * multiplier, divisor))
+    if isinstance(head, BifpnHead):
+        return replace(head, filters=round_filters(head.filters * multiplier, divisor))
+    return replace(
+        head,
+        pyramid_filters=round_filters(head.pyramid_filters * multiplier, divisor),
+        low_filters=round_filters(head.low_filters * multiplier, divisor),
+        filters=round_filters(head.filters * multiplier, divisor),
+    )
 
 
 def _scale_groups(stack: Stack, multiplier: float, channels: int, divisor: int) -> Stack:

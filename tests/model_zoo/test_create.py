@@ -128,4 +128,4 @@ def test_the_order_of_names_does_not_depend_on_what_was_imported_first() -> None
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert found == match("*")
-    assert found[0] == "efficientnet_edgetpu_s"
+    assert found[0] == "autoseg_edgetpu_xs"
