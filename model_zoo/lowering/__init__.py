@@ -9,6 +9,7 @@ from hw_model.graph import Builder
 from model_zoo.lowering.backbone import lower_backbone, lower_block
 from model_zoo.lowering.bifpn import lower_bifpn
 from model_zoo.lowering.classify import lower_classifier
+from model_zoo.lowering.deeplab import lower_deeplab
 from model_zoo.spec.base import is_open
 from model_zoo.spec.image import ClassifierHead, Head, ModelSpec
 from model_zoo.spec.segmentation import BifpnHead
@@ -38,5 +39,6 @@ def _lower_head(head: Head, builder: Builder[H, R], levels: Mapping[str, H]) -> 
     if isinstance(head, ClassifierHead):
         last = list(levels.values())[-1]
         return builder.part(head, last, partial(lower_classifier, head))
-    assert isinstance(head, BifpnHead)
-    return lower_bifpn(head, builder, levels)
+    if isinstance(head, BifpnHead):
+        return lower_bifpn(head, builder, levels)
+    return lower_deeplab(head, builder, levels)
