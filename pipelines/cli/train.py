@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input-size", metavar="HxW", help="train at this size (default: the size of the images)"
     )
+    parser.add_argument(
+        "--width", metavar="F", type=float, default=1.0, help="multiplies every width (default: 1)"
+    )
     add_json(parser)
 
 
@@ -112,8 +115,11 @@ def _fresh(args: argparse.Namespace, dataset: "ImageDataset") -> Any:
             args.model,
             num_classes=dataset.num_classes,
             input_shape=(*(size or (height, width)), channels),
+            width=args.width,
             strides="fit",
         )
+    if args.width != 1.0:
+        raise UsageError("--width is for named architectures; a spec has its own widths")
     return create_model(spec_of(args.model, size=size, num_classes=dataset.num_classes))
 
 
@@ -128,6 +134,8 @@ def _pretrained(args: argparse.Namespace) -> Any:
             f"--weights {args.weights} holds a {preset.architecture}; train that, or a preset of "
             f"another architecture. Received: {args.model!r}"
         )
+    if args.width != 1.0:
+        raise UsageError("--width cannot change with --weights: a preset keeps its own widths")
     if args.input_size is not None:
         raise UsageError("--input-size cannot change with --weights: a preset keeps its own size")
     return load(args.weights)
