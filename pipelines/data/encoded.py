@@ -76,9 +76,9 @@ def decode(encoded: Encoded, shape: tuple[int, int, int], name: str) -> Images:
     with open_image(encoded, name) as image:
         try:
             upright = ImageOps.exif_transpose(image)
-            converted = _convert(upright, "L" if channels == 1 else "RGB")
+            converted = to_mode(upright, "L" if channels == 1 else "RGB")
         except (OSError, SyntaxError, ValueError) as error:
-            raise _unreadable(name, error) from error
+            raise unreadable(name, error) from error
     if converted.size != (width, height):
         converted = ImageOps.fit(converted, (width, height), Image.Resampling.BILINEAR)
     return np.asarray(converted, dtype=np.uint8).reshape(shape)
@@ -92,7 +92,7 @@ def open_image(encoded: Encoded, name: str) -> Image.Image:
             return Image.fromarray(encoded.reshape(encoded.shape[:2]) if gray else encoded)
         return Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise _unreadable(name, error) from error
+        raise unreadable(name, error) from error
 
 
 def common_shape(
@@ -115,7 +115,8 @@ def common_shape(
     )
 
 
-def _convert(image: Image.Image, mode: str) -> Image.Image:
+def to_mode(image: Image.Image, mode: str) -> Image.Image:
+    """The image as L or RGB."""
     if image.mode == "I;16":
         # Pillow clips 16-bit values instead of scaling them.
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
@@ -127,6 +128,7 @@ def _convert(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-def _unreadable(name: str, error: Exception) -> DataError:
+def unreadable(name: str, error: Exception) -> DataError:
+    """What to raise where Pillow raised `error`."""
     reason = " ".join(str(error).split()) or type(error).__name__
     return DataError(f"Cannot read image {name}: {reason}. Replace or delete it.")

@@ -11,7 +11,7 @@ from pipelines.data.encoded import EncodedSplit, common_shape
 _SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 )
-_TEST_NAMES = ("test", "validation", "val")
+TEST_NAMES = ("test", "validation", "val")
 _TEST_SHARE = 0.2
 
 Listing = dict[str, list[Path]]
@@ -19,8 +19,8 @@ Listing = dict[str, list[Path]]
 
 def load_folder(folder: Path, *, image_size: tuple[int, int] | None = None) -> ImageDataset:
     """Reads `folder/train/CLASS/*` and `folder/test/CLASS/*`, or `folder/CLASS/*` divided by hash."""
-    names = _subfolders(folder)
-    tests = [name for name in _TEST_NAMES if name in names]
+    names = subfolders(folder)
+    tests = [name for name in TEST_NAMES if name in names]
     if "train" in names or tests:
         if "train" not in names or not tests:
             missing = "test" if "train" in names else "train"
@@ -42,7 +42,8 @@ def load_folder(folder: Path, *, image_size: tuple[int, int] | None = None) -> I
     )
 
 
-def _subfolders(folder: Path) -> list[str]:
+def subfolders(folder: Path) -> list[str]:
+    """Names of the folders in `folder`, hidden ones left out."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder.")
     return sorted(
@@ -54,7 +55,7 @@ def _subfolders(folder: Path) -> list[str]:
 
 def _classes(folder: Path) -> Listing:
     """Image files by class; at least two classes with at least one image each."""
-    listing = {name: _images(folder / name) for name in _subfolders(folder)}
+    listing = {name: images_in(folder / name) for name in subfolders(folder)}
     if not listing:
         raise DataError(f"{folder} is empty: it needs one folder of images per class.")
     if len(listing) == 1:
@@ -67,7 +68,8 @@ def _classes(folder: Path) -> Listing:
     return listing
 
 
-def _images(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
+    """Image files below `folder`."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -79,22 +81,32 @@ def _divide(listing: Listing) -> dict[str, Listing]:
     """One image in five for testing, chosen by a hash of its bytes: copies stay on one side."""
     divided: dict[str, Listing] = {"train": {}, "test": {}}
     for name, paths in listing.items():
-        by_digest: defaultdict[str, list[Path]] = defaultdict(list)
-        for path in paths:
-            by_digest[_digest(path)].append(path)
-        if len(by_digest) < 2:
+        sides = divide_files(paths)
+        if sides is None:
             raise DataError(
-                f"Class {name!r} has {len(by_digest)} different image; it needs at least two, one of "
-                "them for testing."
+                f"Class {name!r} has 1 different image; it needs at least two, one "
+                "of them for testing."
             )
-        digests = sorted(by_digest)
-        # The first eight hex digits are uniform on [0, 16^8); at least one image goes to each side.
-        below = sum(int(digest[:8], 16) < _TEST_SHARE * 16**8 for digest in digests)
-        held_out = min(max(below, 1), len(digests) - 1)
-        for index, digest in enumerate(digests):
-            side = divided["test" if index < held_out else "train"]
-            side.setdefault(name, []).extend(by_digest[digest])
+        for side, chosen in sides.items():
+            divided[side][name] = chosen
     return divided
+
+
+def divide_files(paths: list[Path]) -> dict[str, list[Path]] | None:
+    """`train` and `test`: one in five for testing, by a hash of bytes; None where all are the same."""
+    by_digest: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        by_digest[_digest(path)].append(path)
+    if len(by_digest) < 2:
+        return None
+    digests = sorted(by_digest)
+    # The first eight hex digits are uniform on [0, 16^8); at least one image goes to each side.
+    below = sum(int(digest[:8], 16) < _TEST_SHARE * 16**8 for digest in digests)
+    held_out = min(max(below, 1), len(digests) - 1)
+    return {
+        "train": [path for digest in digests[held_out:] for path in by_digest[digest]],
+        "test": [path for digest in digests[:held_out] for path in by_digest[digest]],
+    }
 
 
 def _digest(path: Path) -> str:

@@ -9,6 +9,7 @@ from pipelines.data.embedded import FASHION_CLASSES, load_embedded
 from pipelines.data.embedded import NAMES as EMBEDDED_NAMES
 from pipelines.data.folder import load_folder
 from pipelines.data.idx import read_idx
+from pipelines.data.mask_folder import is_mask_folder, load_mask_folder
 from pipelines.data.scenes import NAMES as SCENE_NAMES
 from pipelines.data.scenes import load_scenes
 from pipelines.data.tfds_source import (
@@ -38,8 +39,9 @@ def load_dataset(
 ) -> ImageDataset:
     """The data set at `source`: a name of `source_names()`, `tfds:NAME`, or a folder.
 
-    A folder is a prepared tfds builder or holds one folder of images per class, below `train` and
-    `test` or directly (then one image in five is held out by a hash of its bytes). `image_size`
+    A folder is a prepared tfds builder or holds, below `train` and `test` or directly (then one image
+    in five is held out by a hash of its bytes), one folder of images per class, or a folder `images`
+    and a folder `masks` with a PNG of class ids for each. `image_size`
     (height, width) is what images of a folder or of tfds are resized to when they differ in size, and
     what scenes are composed at.
     Nothing is downloaded unless `download` says so.
@@ -63,6 +65,8 @@ def load_dataset(
     if folder.is_dir():
         if is_tfds_folder(folder):
             return load_tfds_folder(folder, image_size=image_size)
+        if is_mask_folder(folder):
+            return load_mask_folder(folder, image_size=image_size)
         return load_folder(folder, image_size=image_size)
     if folder.name != name:
         raise DataError(f"There is no folder {name}; give an existing folder or a name.")
