@@ -13,6 +13,8 @@ from hw_model.errors import SpecError
 
 T = TypeVar("T")
 TAG = "type"
+#: Objects of one class that are remembered; networks are made of few different parts.
+REMEMBERED = 1 << 12
 
 
 def to_data(value: Any) -> Any:
@@ -108,9 +110,25 @@ def _object_decoder(cls: type) -> Decoder:
         hints = typing.get_type_hints(cls)
         return {field.name: _decoder(hints[field.name]) for field in fields}
 
+    known_objects: dict[Any, Any] = {}
+
     def decode(data: Any) -> Any:
         if not isinstance(data, dict):
             raise SpecError("", f"must be an object ({cls.__name__}). Received: {data!r}")
+        # Types are a part of the key: True equals 1, and only one of them is a width.
+        key = (tuple(data.items()), tuple(map(type, data.values())))
+        try:
+            found = known_objects.get(key)
+        except TypeError:
+            return read(data)  # it holds lists or objects
+        if found is None:
+            found = read(data)
+            if len(known_objects) >= REMEMBERED:
+                known_objects.clear()
+            known_objects[key] = found
+        return found
+
+    def read(data: dict[str, Any]) -> Any:
         values = data
         if tagged:
             values = dict(data)

@@ -18,6 +18,8 @@ LOG = logging.getLogger("edgezoo.service")
 #: Writers wait this long for each other; then what they wanted to store is dropped.
 BUSY_MS = 2000
 CHECK_BYTES = 8
+#: Costs on disk that were asked for are kept in memory too, so many of at most this size.
+REMEMBERED, REMEMBERED_BYTES = 1 << 14, 1 << 10
 #: Share of the bound that may be written between two looks at the size of the file.
 LOOK_SHARE = 1 / 16
 SCHEMA = """
@@ -41,6 +43,7 @@ class CostCache:
         self.path = Path(path)
         self._max_bytes = max_bytes
         self._pending: dict[bytes, bytes] = {}
+        self._read: dict[bytes, bytes] = {}
         # Several may have written before: the first to store looks.
         self._unseen_bytes: float = max_bytes
         self._db: sqlite3.Connection | None = None
@@ -56,8 +59,9 @@ class CostCache:
 
     def get(self, key: bytes) -> bytes | None:
         """The value under a key; None where there is none, or a damaged one."""
-        if key in self._pending:
-            return self._pending[key]
+        known = self._read.get(key) or self._pending.get(key)
+        if known is not None:
+            return known
         sealed = self._guarded(lambda: self._select(key))
         if sealed is None:
             return None
@@ -66,11 +70,16 @@ class CostCache:
             LOG.warning("a damaged cost in %s is computed again", self.path)
             self._guarded(lambda: self._delete(key))
             return None
+        if len(value) <= REMEMBERED_BYTES:
+            if len(self._read) >= REMEMBERED:
+                self._read.clear()
+            self._read[key] = value
         return value
 
     def put(self, key: bytes, value: bytes) -> None:
         """Remembers a value; it is on disk after the next `flush`."""
         self._pending[key] = value
+        self._read.pop(key, None)
 
     def flush(self) -> None:
         """Writes what was put since the last call."""

@@ -24,6 +24,7 @@ from hw_model.service.wire import (
 )
 
 LOG = logging.getLogger("edgezoo.service")
+_DETAILS = frozenset(pb.Detail.values())
 #: From JSON text to a spec: the zoo's, which this package does not import. Raises `SpecError`.
 SpecReader = Callable[[bytes], Any]
 #: A spec has about 3 kB; one of many times that is an attempt at something else.
@@ -72,22 +73,24 @@ class Desk:
     def _fill(self, cost: "pb.Cost", request: "pb.EstimateRequest", bench: Bench) -> bool:
         """Writes the cost into its message; whether it came from the cache."""
         kind, data = _content(request)
+        if self._cache is None:
+            self._compute(cost, self._model(kind, data), request.detail, bench)
+            return False
         key = _key(kind, data, request.detail, bench)
-        if self._stored(cost, key):
+        if self._stored(cost, key, self._cache):
             return True
         model = self._model(kind, data)
         canonical = _canonical(kind, data)
         if canonical is not data:
             key = _key(kind, canonical, request.detail, bench)
-            if self._stored(cost, key):
+            if self._stored(cost, key, self._cache):
                 return True
         self._compute(cost, model, request.detail, bench)
-        if self._cache is not None:
-            self._cache.put(key, cost.SerializeToString())
+        self._cache.put(key, cost.SerializeToString())
         return False
 
-    def _stored(self, cost: "pb.Cost", key: bytes) -> bool:
-        value = None if self._cache is None else self._cache.get(key)
+    def _stored(self, cost: "pb.Cost", key: bytes, cache: CostCache) -> bool:
+        value = cache.get(key)
         if value is None:
             return False
         try:
@@ -144,7 +147,7 @@ def _content(request: "pb.EstimateRequest") -> tuple[str, bytes]:
         raise UsageError("A request holds a spec, a graph or a .tflite file; this one holds none.")
     if request.more:
         raise UsageError("A file in parts goes through EstimateStream; a batch holds whole files.")
-    if request.detail not in pb.Detail.values():
+    if request.detail not in _DETAILS:
         raise UsageError(f"detail must be one of {pb.Detail.keys()}. Received: {request.detail}")
     return kind, getattr(request, kind)
 
@@ -155,8 +158,11 @@ def _key(kind: str, data: bytes, detail: int, bench: Bench) -> bytes:
 
 
 def _canonical(kind: str, data: bytes) -> bytes:
-    """JSON that was read already, with sorted keys and no spaces; `data` itself where that is what it is."""
-    if kind == "tflite":
+    """JSON that was read already, with sorted keys and no spaces; `data` itself where that is what it is.
+
+    Text without a space is taken as it is: two orders of its keys are then costed twice, and nothing else.
+    """
+    if kind == "tflite" or not any(space in data for space in (b" ", b"\n", b"\t")):
         return data
     text = json.dumps(json.loads(data), sort_keys=True, separators=(",", ":")).encode()
     return data if text == data else text

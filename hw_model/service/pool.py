@@ -1,18 +1,16 @@
 """Worker processes that compute costs: one that dies or hangs is replaced, and only what it died of goes unanswered."""
 
-import contextlib
+import asyncio
 import itertools
 import json
 import logging
+import math
 import multiprocessing
-import queue
-import select
-import threading
+import socket
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -25,8 +23,10 @@ from hw_model.service.worker import (
     HEAD,
     IDLE,
     PART,
+    PART_S,
     READY,
     REFUSED,
+    SIZE,
     STOP,
     WorkerSettings,
     main,
@@ -35,20 +35,20 @@ from hw_model.service.worker import (
 
 LOG = logging.getLogger("edgezoo.service")
 START_S = 60.0
-#: Between two looks at whether a client is still there.
+#: Between two looks at whether a worker hangs.
 LOOK_S = 0.2
+#: Before a worker that did not start is tried again.
+AGAIN_S = 1.0
 #: Workers one batch may lose without any of its requests being the cause.
 MAX_LOSSES = 3
-#: A worker that answers so fast is handed its next batch while it is at the last: the way there costs it no time.
-PREFETCH_S = 0.05
+#: A worker is handed as many batches as it is likely to answer in this time: the way there costs it none.
+AHEAD_S = 0.02
+#: Answers of a busy worker are looked at so often and not one by one: waking up takes longer than passing one on.
+GATHER_S = 0.003
 
 
 class RefusedBatch(Exception):
     """Bytes that are no batch, or too large a one; the text says which."""
-
-
-class CallOver(Exception):
-    """The deadline passed, or the client left, before a worker was free."""
 
 
 class WorkerLost(Exception):
@@ -70,88 +70,75 @@ class Answered:
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """A batch on its way through a worker; `fault` says why it has not got through."""
+    """A batch on its way through a worker; `done` is cancelled once nobody waits for it."""
 
     number: int
     batch: bytes
     due: float
-    gone: Callable[[], bool]
     result: Answered
+    done: asyncio.Future[None]
     answered: int = 0
-    fault: Exception | None = None
-    done: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def over(self) -> bool:
-        """Whether nobody waits for it any more."""
-        return self.gone() or bool(self.due and time.monotonic() >= self.due)
 
     def end(self, fault: Exception | None = None) -> None:
-        """Wakes the call that waits for it."""
-        self.fault = fault
-        self.done.set()
-
-
-@dataclass(slots=True, eq=False)
-class _Worker:
-    process: BaseProcess
-    pipe: Connection
-    cells: Any
-
-    def end(self) -> None:
-        """Ends it at once."""
-        self.process.kill()
-        self.process.join()
-        with contextlib.suppress(OSError):
-            self.pipe.close()
+        """Wakes the call that waits for it, if one does."""
+        if self.done.done():
+            return
+        if fault is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(fault)
 
 
 class WorkerPool:
-    """Runs batches in processes, in the order they came; each process has a thread here that talks to it."""
+    """Runs batches in processes, in the order they came; everything here happens on one event loop."""
 
     def __init__(self, settings: WorkerSettings, *, count: int, item_timeout_s: float) -> None:
         self._settings = settings
-        self._item_timeout_s = item_timeout_s
+        self._count = count
+        self._silence_s = item_timeout_s + PART_S
         # A forked gRPC deadlocks; a spawned worker starts clean.
         self._context = multiprocessing.get_context("spawn")
-        self._waiting: queue.Queue[_Job] = queue.Queue()
+        self._waiting: deque[_Job] = deque()
         self._numbers = itertools.count(1)
-        self._lanes = [threading.Thread(target=self._lane, daemon=True) for _ in range(count)]
-        self._started: queue.Queue[EnvironmentFault | None] = queue.Queue()
-        self._lock = threading.Lock()
+        self._launched: set[_Worker] = set()
+        self._ready: list[_Worker] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
-        #: Lanes with nothing to do, workers that run, and workers replaced so far.
-        self._idle = self.alive = self.replaced = 0
+        #: Workers replaced so far.
+        self.replaced = 0
 
-    def start(self) -> None:
+    @property
+    def alive(self) -> int:
+        """Workers that can work."""
+        return len(self._ready)
+
+    async def start(self) -> None:
         """Starts all workers and waits until they can work.
 
         Raises:
             EnvironmentFault: one of them does not come up.
         """
-        for lane in self._lanes:
-            lane.start()
-        for _ in self._lanes:
-            fault = self._started.get()
-            if fault is not None:
-                raise fault
+        self._keep(self._watch())
+        await asyncio.gather(*(self._launch() for _ in range(self._count)))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Ends the workers; what they were computing is lost."""
         self._closed = True
-        for lane in self._lanes:
-            if lane.is_alive():
-                lane.join()
+        for task in self._tasks:
+            task.cancel()
+        for worker in self._launched:
+            worker.process.kill()
+        for worker in tuple(self._launched):
+            await self._bury(worker)
 
-    def run(self, batch: bytes, *, due: float, gone: Callable[[], bool]) -> Answered:
-        """Answers a serialized `EstimateBatchRequest` in its order.
+    async def run(self, batch: bytes, *, due: float) -> Answered:
+        """Answers a serialized `EstimateBatchRequest` in its order; cancelling it lets the worker stop.
 
-        It ends early once `due` (monotonic seconds, 0 for never) has passed or `gone` says so; a request its
-        worker dies of is answered by an error, and the others by other workers.
+        It ends early once `due` (monotonic seconds, 0 for never) has passed; a request its worker dies of is
+        answered by an error, and the others by other workers.
 
         Raises:
             RefusedBatch: the bytes are no batch, or one of too many requests.
-            CallOver: no worker became free in time.
             EnvironmentFault: worker after worker died without a request being the cause.
         """
         result = Answered()
@@ -163,149 +150,186 @@ class WorkerPool:
                 result.counts[outcome_of(piece)] += 1
                 result.parts.append(_joined([piece]))
                 continue
+            done = asyncio.get_running_loop().create_future()
+            job = _Job(next(self._numbers), piece, due, result, done)
+            self._waiting.append(job)
+            self._hand_out()
             try:
-                self._pass(_Job(next(self._numbers), piece, due, gone, result))
+                await done
             except WorkerLost as lost:
                 losses += lost.at == IDLE
                 if losses > MAX_LOSSES:
                     raise EnvironmentFault("The workers of this cost server keep dying.") from lost
                 todo.extendleft(reversed(_what_remains(piece, lost)))
+            except asyncio.CancelledError:
+                for worker in self._ready:
+                    worker.stop_if_unwanted()
+                raise
         return result
 
-    def _pass(self, job: _Job) -> None:
-        """Waits until a worker has done a job, or until nobody waits for it."""
-        self._waiting.put(job)
-        while not job.done.wait(LOOK_S):
-            if self._closed or job.over:
-                raise CallOver
-        if job.fault is not None:
-            raise job.fault
+    def _hand_out(self) -> None:
+        """Gives batches to workers that are free, or soon will be; one that nobody waits for is dropped."""
+        while self._waiting and self._ready:
+            worker = min(self._ready, key=_Worker.work_s)
+            if worker.work_s() > AHEAD_S:
+                return
+            job = self._waiting.popleft()
+            if not job.done.done():
+                worker.hand(job)
 
-    def _lane(self) -> None:
-        """Keeps one worker busy, and replaces it when it ends."""
-        first = True
-        while not self._closed:
-            try:
-                worker = self._launch()
-            except EnvironmentFault as fault:
-                if first:
-                    self._started.put(fault)
-                    return
-                LOG.warning("%s", fault)
-                time.sleep(1.0)
-                continue
-            if first:
-                self._started.put(None)
-                first = False
-            with self._lock:
-                self.alive += 1
-            flight: deque[_Job] = deque()
-            reason = "died"
-            try:
-                self._converse(worker, flight)
-            except TimeoutError:
-                reason = "hung"
-            except (EOFError, OSError):
-                pass
-            self._bury(worker, flight, reason)
+    async def _watch(self) -> None:
+        """Ends workers that say nothing for too long."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            late = time.monotonic() - self._silence_s
+            for worker in self._ready:
+                if worker.flight and worker.heard_at < late:
+                    worker.reason = "hung"
+                    worker.process.kill()
 
-    def _bury(self, worker: _Worker, flight: deque[_Job], reason: str) -> None:
-        """Ends a worker, and tells the calls it was at: the first one by where it was, others as untouched."""
-        worker.end()
-        with self._lock:
-            self.alive -= 1
-            self.replaced += not self._closed
-        for place, job in enumerate(flight):
-            at = IDLE if place else worker.cells[AT]
-            job.end(CallOver() if self._closed else WorkerLost(job.answered, at, reason))
-
-    def _converse(self, worker: _Worker, flight: deque[_Job]) -> None:
-        """Hands batches over and takes answers until the pool closes; raises when the worker ends or hangs."""
-        ears = select.poll()
-        ears.register(worker.pipe.fileno(), select.POLLIN)
-        heard_at = time.monotonic()
-        quick = False
-        while not self._closed:
-            if len(flight) < 2 and (not flight or quick):
-                job = self._next(wait=not flight)
-                if job is not None:
-                    if not flight:
-                        heard_at = time.monotonic()
-                    flight.append(job)
-                    worker.pipe.send_bytes(HEAD.pack(job.number, job.due) + job.batch)
-                    continue
-            if not flight:
-                if ears.poll(0):
-                    worker.pipe.recv_bytes()  # nothing but its end can come
-                continue
-            if ears.poll(1e3 * LOOK_S):
-                took_s = time.monotonic() - heard_at
-                heard_at += took_s
-                if _hear(worker.pipe.recv_bytes(), flight[0]):
-                    flight.popleft().done.set()
-                    quick = took_s < PREFETCH_S
-            elif time.monotonic() - heard_at > self._item_timeout_s:
-                raise TimeoutError
-            elif flight[0].over:
-                worker.cells[STOP] = flight[0].number
-
-    def _next(self, *, wait: bool) -> _Job | None:
-        """A job somebody waits for. One is taken early only when no other worker could begin it now."""
-        if not wait and self._idle:
-            return None
-        try:
-            if not wait:
-                job = self._waiting.get_nowait()
-            else:
-                with self._lock:
-                    self._idle += 1
-                try:
-                    job = self._waiting.get(timeout=LOOK_S)
-                finally:
-                    with self._lock:
-                        self._idle -= 1
-        except queue.Empty:
-            return None
-        if job.over:
-            job.end(CallOver())
-            return None
-        return job
-
-    def _launch(self) -> _Worker:
-        ours, theirs = self._context.Pipe()
+    async def _launch(self) -> None:
+        ours, theirs = socket.socketpair()
         cells = self._context.RawArray("q", [IDLE, 0])
         process = self._context.Process(
             target=main, args=(theirs, cells, self._settings), name="edgezoo-worker", daemon=True
         )
-        process.start()
-        theirs.close()
-        worker = _Worker(process, ours, cells)
-        due = time.monotonic() + START_S
-        with contextlib.suppress(EOFError, OSError):
-            while not self._closed and time.monotonic() < due:
-                if ours.poll(LOOK_S) and ours.recv_bytes() == READY:
-                    return worker
-        worker.end()
-        raise EnvironmentFault(
-            "A worker process of the cost server does not start; its output says why."
+        with theirs:
+            process.start()
+        worker = _Worker(process, cells, self._hand_out)
+        self._launched.add(worker)
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: worker, sock=ours)
+        await asyncio.wait(
+            (worker.ready, worker.gone), timeout=START_S, return_when="FIRST_COMPLETED"
         )
+        if not worker.ready.done():
+            await self._bury(worker)
+            raise EnvironmentFault(
+                "A worker process of the cost server does not start; its output says why."
+            )
+        self._ready.append(worker)
+        self._keep(self._outlive(worker))
+        self._hand_out()
+
+    async def _outlive(self, worker: "_Worker") -> None:
+        """Waits for the end of a worker, tells the calls it was at, and starts another one."""
+        await worker.gone
+        self._ready.remove(worker)
+        self.replaced += 1
+        self._waiting.extendleft(reversed(worker.end()))
+        self._hand_out()
+        await self._bury(worker)
+        while True:
+            try:
+                return await self._launch()
+            except EnvironmentFault as fault:
+                LOG.warning("%s", fault)
+                await asyncio.sleep(AGAIN_S)
+
+    async def _bury(self, worker: "_Worker") -> None:
+        worker.process.kill()
+        await asyncio.to_thread(worker.process.join)
+        self._launched.discard(worker)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs something beside the calls until it ends or the pool closes."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
-def _hear(message: bytes, job: _Job) -> bool:
-    """Adds what a worker says to the result of a job; whether the job is done."""
-    tag, body = message[:1], message[1:]
-    if tag == REFUSED:
-        job.fault = RefusedBatch(body.decode())
-        return True
-    (count,) = COUNT.unpack_from(body)
-    if tag == PART:
-        job.answered += count
-        job.result.parts.append(body[COUNT.size :])
-        return False
-    rest = COUNT.size + count
-    job.result.counts.update(json.loads(body[COUNT.size : rest]))
-    job.result.parts.append(body[rest:])
-    return True
+class _Worker(asyncio.Protocol):
+    """A worker process and the batches it was handed; the first one is what it is at."""
+
+    def __init__(self, process: BaseProcess, cells: Any, freed: Callable[[], None]) -> None:
+        """`freed` is called when it could take another batch."""
+        loop = asyncio.get_running_loop()
+        self.process = process
+        self.ready: asyncio.Future[None] = loop.create_future()
+        self.gone: asyncio.Future[None] = loop.create_future()
+        self.flight: deque[_Job] = deque()
+        #: How long a batch took lately.
+        self._batch_s = math.inf
+        self.heard_at = 0.0
+        self.reason = "died"
+        self._cells = cells
+        self._freed = freed
+        self._heard = bytearray()
+        self._transport: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard += data
+        before, start = len(self.flight), 0
+        while len(self._heard) - start >= SIZE.size:
+            body = start + SIZE.size
+            end = body + SIZE.unpack_from(self._heard, start)[0]
+            if len(self._heard) < end:
+                break
+            self._hear(bytes(self._heard[body:end]))
+            start = end
+        del self._heard[:start]
+        now = time.monotonic()
+        took_s, self.heard_at = now - self.heard_at, now
+        if len(self.flight) < before:
+            self._batch_s = took_s / (before - len(self.flight))
+            self.stop_if_unwanted()
+            self._freed()
+            if self.flight:
+                self._transport.pause_reading()
+                asyncio.get_running_loop().call_later(GATHER_S, self._transport.resume_reading)
+
+    def work_s(self) -> float:
+        """How long it is likely to take for what it has."""
+        return len(self.flight) * self._batch_s if self.flight else 0.0
+
+    def hand(self, job: _Job) -> None:
+        """Gives it a batch."""
+        if not self.flight:
+            self.heard_at = time.monotonic()
+        self.flight.append(job)
+        size = SIZE.pack(HEAD.size + len(job.batch))
+        self._transport.write(size + HEAD.pack(job.number, job.due) + job.batch)
+
+    def stop_if_unwanted(self) -> None:
+        """Lets it leave the rest of a batch that nobody waits for."""
+        if self.flight and self.flight[0].done.done():
+            self._cells[STOP] = self.flight[0].number
+
+    def end(self) -> list[_Job]:
+        """Tells the call it was at that it is gone; returns what it has not touched."""
+        self._transport.close()
+        if self.flight:
+            job = self.flight.popleft()
+            job.end(WorkerLost(job.answered, self._cells[AT], self.reason))
+        return list(self.flight)
+
+    def _hear(self, message: bytes) -> None:
+        if message == READY:
+            self.ready.set_result(None)
+            return
+        job = self.flight[0]
+        tag, body = message[:1], message[1:]
+        if tag == REFUSED:
+            fault: Exception | None = RefusedBatch(body.decode())
+        else:
+            (count,) = COUNT.unpack_from(body)
+            if tag == PART:
+                job.answered += count
+                job.result.parts.append(body[COUNT.size :])
+                return
+            rest = COUNT.size + count
+            job.result.counts.update(json.loads(body[COUNT.size : rest]))
+            job.result.parts.append(body[rest:])
+            fault = None
+        self.flight.popleft()
+        job.end(fault)
 
 
 def _what_remains(batch: bytes, lost: WorkerLost) -> "list[bytes | pb.EstimateResponse]":

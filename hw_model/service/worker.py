@@ -4,11 +4,11 @@ import json
 import logging
 import resource
 import signal
+import socket
 import struct
 import time
 from collections import Counter
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,16 @@ from hw_model.service import cost_pb2 as pb
 from hw_model.service.cache import CostCache
 from hw_model.service.desk import Desk, SpecReader
 
+#: Before every message, both ways: how many bytes it has.
+SIZE = struct.Struct("<I")
 #: Server to worker: number of the batch, when it is due (monotonic seconds, 0 for never), then the message.
 HEAD = struct.Struct("<qd")
 #: Worker to server: ready, a part of an answer (how many; the message), its end (size of the counts; the counts; the
 #: last part), or why there is none.
 READY, PART, END, REFUSED = b"R", b"P", b"E", b"X"
 COUNT = struct.Struct("<I")
-#: Answers are handed on at least so often; a cheap one is not worth a message of its own.
-PART_S = 0.005
+#: Answers are handed on about so often; a cheap one is not worth a message of its own.
+PART_S = 0.1
 #: In the counts: requests left because the call was over.
 LEFT = "left"
 #: Cells shared with the server: the index of the request being costed, where a death tells of what, and the number of
@@ -46,7 +48,34 @@ class WorkerSettings:
     max_batch: int
 
 
-def main(pipe: Connection, cells: Any, settings: WorkerSettings) -> None:
+class Pipe:
+    """Messages from and to the server."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._file = end.makefile("rb")
+
+    def receive(self) -> bytes:
+        """The next message.
+
+        Raises:
+            EOFError: the server is gone.
+        """
+        (size,) = SIZE.unpack(self._read(SIZE.size))
+        return self._read(size)
+
+    def send(self, *parts: bytes) -> None:
+        """Sends one message."""
+        self._end.sendall(b"".join((SIZE.pack(sum(map(len, parts))), *parts)))
+
+    def _read(self, count: int) -> bytes:
+        data = self._file.read(count)
+        if len(data) < count:
+            raise EOFError
+        return data
+
+
+def main(end: socket.socket, cells: Any, settings: WorkerSettings) -> None:
     """Works until the pipe closes; when to stop is the server's to say, whoever else hears a signal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -57,11 +86,12 @@ def main(pipe: Connection, cells: Any, settings: WorkerSettings) -> None:
     desk = Desk(cache=cache, spec_reader=settings.spec_reader)
     resource.setrlimit(resource.RLIMIT_DATA, (settings.memory_bytes, settings.memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    pipe = Pipe(end)
     try:
-        pipe.send_bytes(READY)
+        pipe.send(READY)
         # Evaluators remember; one that remembers too much is replaced by a fresh one.
         while _resident_bytes() < settings.memory_bytes // 2:
-            _answer(pipe, cells, desk, pipe.recv_bytes(), settings.max_batch)
+            _answer(pipe, cells, desk, pipe.receive(), settings.max_batch)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
     finally:
@@ -69,16 +99,16 @@ def main(pipe: Connection, cells: Any, settings: WorkerSettings) -> None:
             cache.close()
 
 
-def _answer(pipe: Connection, cells: Any, desk: Desk, message: bytes, max_batch: int) -> None:
+def _answer(pipe: Pipe, cells: Any, desk: Desk, message: bytes, max_batch: int) -> None:
     number, due = HEAD.unpack_from(message)
     try:
         batch = pb.EstimateBatchRequest.FromString(message[HEAD.size :])
     except DecodeError:
-        pipe.send_bytes(REFUSED + b"not an EstimateBatchRequest")
+        pipe.send(REFUSED, b"not an EstimateBatchRequest")
         return
     if len(batch.requests) > max_batch:
         text = f"a batch has at most {max_batch} requests. Received: {len(batch.requests)}"
-        pipe.send_bytes(REFUSED + text.encode())
+        pipe.send(REFUSED, text.encode())
         return
     counts: Counter[str] = Counter()
     part = pb.EstimateBatchResponse()
@@ -89,15 +119,15 @@ def _answer(pipe: Connection, cells: Any, desk: Desk, message: bytes, max_batch:
         part.responses.append(response)
         counts[outcome_of(response)] += 1
         now = time.monotonic()
+        if (due and now >= due) or cells[STOP] == number:
+            counts[LEFT] = len(batch.requests) - index - 1
+            break
         if now - sent_at >= PART_S:
-            pipe.send_bytes(PART + COUNT.pack(len(part.responses)) + part.SerializeToString())
+            pipe.send(PART, COUNT.pack(len(part.responses)), part.SerializeToString())
             part, sent_at = pb.EstimateBatchResponse(), now
-            if (due and now >= due) or cells[STOP] == number:
-                counts[LEFT] = len(batch.requests) - index - 1
-                break
     cells[AT] = IDLE
     said = json.dumps(counts).encode()
-    pipe.send_bytes(END + COUNT.pack(len(said)) + said + part.SerializeToString())
+    pipe.send(END, COUNT.pack(len(said)), said, part.SerializeToString())
     # Nobody waits for the disk.
     desk.flush()
 
