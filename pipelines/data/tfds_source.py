@@ -1,7 +1,6 @@
 """Data sets prepared by TensorFlow Datasets; nothing is downloaded unless asked for."""
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +8,10 @@ import numpy as np
 
 from hw_model.errors import DataError, EnvironmentFault, UnknownNameError
 from pipelines.data.dataset import ImageDataset, LabelSplit
-from pipelines.data.encoded import Encoded, EncodedSplit, common_shape
+from pipelines.data.encoded import EncodedSplit, common_shape
+from pipelines.data.tfds_examples import read_examples
+from pipelines.data.tfds_masks import load_masks, mask_sources
 
-# Encoded examples of a set that cannot be read at random are kept in memory, up to this much.
-_MEMORY_BYTES = 4 << 30
 _HOLD_OUT_EVERY = 5
 
 
@@ -29,19 +28,24 @@ def is_tfds_folder(folder: Path) -> bool:
 def load_tfds(
     name: str, *, download: bool = False, image_size: tuple[int, int] | None = None
 ) -> ImageDataset:
-    """The tfds data set `name`, which must be prepared on this machine unless `download` is given."""
+    """The tfds data set `name`, which must be prepared on this machine unless `download` is given.
+
+    Names of `mask_sources()` are segmentation data sets, all others classification.
+    """
     tfds = _import_tfds()
+    masks = mask_sources()
+    own = masks[name].builder if name in masks else name
     try:
-        builder = tfds.builder(name, data_dir=default_data_dir(), try_gcs=False)
+        builder = tfds.builder(own, data_dir=default_data_dir(), try_gcs=False)
     except tfds.core.DatasetNotFoundError as error:
-        raise UnknownNameError("tfds data set", name, tfds.list_builders()) from error
+        raise UnknownNameError("tfds data set", name, [*masks, *tfds.list_builders()]) from error
     except ValueError as error:
         raise DataError(f"tfds cannot load {name!r}: {_one_line(error)}") from error
     if not builder.is_prepared():
         if not download:
             raise DataError(
                 f"tfds data set {name!r} is not prepared in {default_data_dir()}. Load it with "
-                f"download=True (--download, needs a network), or run: tfds build {name}"
+                f"download=True (--download, needs a network), or run: tfds build {own}"
             )
         _prepare(tfds, builder)
     return _dataset(tfds, builder, name, image_size)
@@ -81,6 +85,9 @@ def _prepare(tfds: Any, builder: Any) -> None:
 def _dataset(
     tfds: Any, builder: Any, name: str, image_size: tuple[int, int] | None
 ) -> ImageDataset:
+    masks = mask_sources()
+    if name in masks:
+        return load_masks(tfds, builder, name, masks[name], image_size)
     image_key, label_key = _keys(tfds, builder, name)
     names = list(builder.info.splits)
     if "train" not in names:
@@ -130,48 +137,19 @@ def _split(
     label_key: str,
     image_size: tuple[int, int] | None,
 ) -> LabelSplit:
-    info = builder.info.splits[name]
-    formats = {item.value for item in builder.info.available_file_formats()}
-    decoders = {image_key: tfds.decode.SkipDecoding()}
-    fits = info.num_bytes <= _MEMORY_BYTES
-    source: Any
-    if "array_record" in formats:
-        source = builder.as_data_source(split=name, decoders=decoders)
-    elif fits:
-        source = tfds.as_numpy(builder.as_dataset(split=name, decoders=decoders))
-    else:
-        raise DataError(
-            f"tfds data set {builder.name!r} is stored as {sorted(formats)}, which cannot be read at "
-            "random, and is too large for memory; prepare it with file_format=array_record."
-        )
-    encoded: list[Encoded] = []
-    labels: list[int] = []
-    for example in _progress(source, f"{builder.name}/{name}", info):
-        labels.append(int(example[label_key]))
-        # Of a set too large for memory only the first image is kept, to learn what it looks like.
-        if fits or not encoded:
-            encoded.append(example[image_key])
+    examples = read_examples(tfds, builder, name, (image_key,), label_key)
+    pictures = [example[image_key] for example in examples.first]
     declared = builder.info.features[image_key].shape
-    where = f"{builder.data_dir} {name}"
     if image_size is not None or None in declared:
-        shape = common_shape(encoded, [where] * len(encoded), image_size)
+        shape = common_shape(pictures, [examples.where] * len(pictures), image_size)
     else:
         shape = (declared[0], declared[1], 1 if declared[2] == 1 else 3)
     return EncodedSplit(
-        encoded.__getitem__ if fits else lambda index: source[index][image_key],
-        labels,
+        lambda index: examples.at(index)[image_key],
+        examples.labels,
         shape=shape,
-        name_of=lambda index: f"{where} example {index}",
+        name_of=examples.name,
     )
-
-
-def _progress(examples: Iterable[Any], name: str, info: Any) -> Iterable[Any]:
-    from tqdm import tqdm
-
-    bar: Iterable[Any] = tqdm(
-        examples, desc=name, total=info.num_examples, unit="image", delay=2, disable=None
-    )
-    return bar
 
 
 def _hold_out(train: LabelSplit) -> dict[str, LabelSplit]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hw_model.errors import DataError, UnknownNameError
-from pipelines.data import ImageDataset, load_dataset, tfds_source
+from pipelines.data import ImageDataset, load_dataset, tfds_examples
 
 COUNT = 12
 PIXELS = np.random.default_rng(0).integers(0, 256, (COUNT, 6, 5, 1)).astype(np.uint8)
@@ -85,7 +85,7 @@ def test_a_version_folder_without_its_code(prepared: Path) -> None:
 def test_a_set_too_large_for_memory_is_read_at_random(
     prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tfds_source, "_MEMORY_BYTES", 1)
+    monkeypatch.setattr(tfds_examples, "_MEMORY_BYTES", 1)
     folder = prepared / "tiny_shapes" / "1.0.0"
     if prepared.name.startswith("tfrecord"):
         with pytest.raises(DataError, match="file_format=array_record"):
