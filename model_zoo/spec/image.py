@@ -134,8 +134,10 @@ class Backbone(Node):
         require_rate("drop_connect", self.drop_connect)
         if not self.stacks:
             raise SpecError("stacks", "must hold at least one stack")
-        for block in self.blocks():
-            _check_groups(block)
+        for number, stack in enumerate(self.stacks):
+            if stack.group_size is not None:
+                for block in self.blocks_of(number):
+                    _check_groups(block)
 
     def blocks(self) -> Iterator[Block]:
         """Every block in order; drop rates grow linearly over all of them, residual or not."""
