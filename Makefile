@@ -10,7 +10,7 @@ WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock proto demo test test-fast test-slow test-backends lint types imports format wheel bench tables cost-models clean
+.PHONY: help setup lock proto demo test test-fast test-slow test-backends lint types imports format assets wheel bench tables cost-models clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ imports: $(STAMP)  ## who may import whom
 format: $(STAMP)  ## rewrite the sources in house format
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+# Without root, into the folder EDGEZOO_ASSETS names (default ~/.cache/edgezoo/assets).
+assets: $(STAMP)  ## fetch the pictures that composed_scenes is made of, from Debian packages
+	$(BIN)/edgezoo data composed_scenes --download
 
 wheel: $(STAMP)  ## build dist/*.whl
 	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .

@@ -20,6 +20,7 @@ VERBS: dict[str, str] = {
     "calibrate": "fit a target's open constants to your own measurements",
     "blocks": "what inverted bottlenecks cost by kind and shape, and which never pay",
     "diff": "what differs between two specs, graphs or .tflite files",
+    "data": "what a data set holds, with a contact sheet of it",
     "train": "train a model by a recipe, or fine-tune a preset",
     "eval": "accuracy of a model or .tflite file on a data set",
     "quantize": "int8 .tflite with a certificate",

@@ -121,6 +121,7 @@ def _disk() -> Iterator[Finding]:
 
 def _data_sets() -> Iterator[Finding]:
     from pipelines.data.embedded import NAMES, load_embedded
+    from pipelines.data.scenes import catalogue
     from pipelines.data.sources import DEBIAN_FASHION_MNIST
     from pipelines.data.tfds_source import default_data_dir
 
@@ -146,6 +147,12 @@ def _data_sets() -> Iterator[Finding]:
             "data sets",
             "fashion_mnist (the full set): not here",
             "--download, or apt install dataset-fashion-mnist",
+        )
+    if catalogue.is_present():
+        yield Finding("ok", "data sets", f"composed_scenes: {catalogue.find_root() / 'usr/share'}")
+    else:
+        yield Finding(
+            "note", "data sets", "composed_scenes: not here", "--download, or make assets"
         )
 
 

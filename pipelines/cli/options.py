@@ -65,17 +65,27 @@ def add_size(parser: argparse.ArgumentParser) -> None:
     )
 
 
+SOURCES = (
+    "digits, fashion_mnist_small, fashion_mnist, composed_scenes, composed_shapes, tfds:NAME, a folder of "
+    "class folders, or one with images/ and masks/"
+)
+
+
 def add_data(parser: argparse.ArgumentParser) -> None:
     """`--data` and what goes with it."""
+    parser.add_argument("--data", metavar="SRC", required=True, help=SOURCES)
+    add_reading(parser)
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """How data is read."""
     parser.add_argument(
-        "--data",
-        metavar="SRC",
-        required=True,
-        help="digits, fashion_mnist_small, fashion_mnist, tfds:NAME, or a folder of class folders",
+        "--download",
+        action="store_true",
+        help="allow tfds, or apt for composed_scenes, to download",
     )
-    parser.add_argument("--download", action="store_true", help="allow tfds to download")
     parser.add_argument(
         "--image-size",
         metavar="HxW",
-        help="size that images of a folder or of tfds are read at when they differ",
+        help="size that scenes are composed at, and images of a folder or of tfds are read at when they differ",
     )

@@ -56,7 +56,7 @@ def load_scenes(
         counts=(20_000, 2000),
         size=image_size or (128, 128),
         seed=seed,
-        source=f"{root} ({', '.join(catalogue.PACKAGES)}; files {catalogue.fingerprint(root)})",
+        source=f"{root / 'usr/share'} ({', '.join(catalogue.PACKAGES)}; files {catalogue.fingerprint(root)})",
         licence=catalogue.LICENCE,
     )
 
