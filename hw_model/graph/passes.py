@@ -22,6 +22,8 @@ from hw_model.graph.ops import (
     GroupConv2D,
     Mul,
     OpType,
+    QuantizedArgMax,
+    Reduce,
     Scale,
     Split,
 )
@@ -30,6 +32,9 @@ from hw_model.graph.types import DType, Graph, Op, Shape, Tensor
 GroupForm = Literal["split", "native"]
 _WEIGHTED = (Conv2D, DepthwiseConv2D, Dense)
 _FUSES_ACTIVATION = (*_WEIGHTED, Add, Mul)
+_LARGEST = Reduce(function="max", axes=(-1,), keep_dims=True)
+_SMALLEST = Reduce(function="min", axes=(-1,), keep_dims=True)
+_TIMES = Scale(per_channel=False, shift=False)
 
 
 @dataclass(slots=True)
@@ -68,6 +73,9 @@ class Steps:
                     continue
             elif kind is GroupConv2D:
                 self._lower_groups(op)
+                continue
+            elif kind is QuantizedArgMax:
+                self._lower_argmax(op)
                 continue
             self._add(op.name, op.type, self._sources(op), op.outputs)
         self.inputs = graph.inputs
@@ -129,6 +137,18 @@ class Steps:
             self._add(f"{op.name}/conv_{group}", conv, (piece,), (part,))
         self._add(f"{op.name}/concat", Concat(), parts, op.outputs)
 
+    def _lower_argmax(self, op: Op) -> None:
+        """The maximum, distances to it, indices added, the least of them, and its value as a number again."""
+        source = self._value[op.inputs[0]]
+        shape, one = self.shapes[source], self.shapes[op.outputs[0]]
+        highest, least = self._new(one, 2)
+        distance, indexed = self._new(shape, 2)
+        self._add(f"{op.name}/max", _LARGEST, (source,), (highest,))
+        self._add(f"{op.name}/distance", Add(), (highest, source), (distance,))
+        self._add(f"{op.name}/index", Scale(), (distance,), (indexed,))
+        self._add(f"{op.name}/min", _SMALLEST, (indexed,), (least,))
+        self._add(f"{op.name}/number", _TIMES, (least,), op.outputs)
+
     def _new(self, shape: Shape, count: int) -> tuple[int, ...]:
         first = len(self.shapes)
         self.shapes.extend([shape] * count)
@@ -168,8 +188,9 @@ def _native(kind: GroupConv2D) -> Conv2D:
 def to_inference(graph: Graph, *, group_form: GroupForm = "split", dtype: DType = "int8") -> Graph:
     """The graph a converter is expected to produce and an accelerator to run.
 
-    Dropout disappears; group convolutions take `group_form`; a batch norm merges into the convolution it
-    follows, or stays as a scale; a ReLU merges into the only operation it reads; floats become `dtype`.
+    Dropout disappears; group convolutions take `group_form`; a quantized argmax becomes its steps; a batch
+    norm merges into the convolution it follows, or stays as a scale; a ReLU merges into the only operation it
+    reads; floats become `dtype`.
     """
     steps = Steps(graph, group_form)
     tensors: list[Tensor] = []

@@ -10,6 +10,7 @@ from model_zoo.lowering.backbone import lower_backbone, lower_block
 from model_zoo.lowering.bifpn import lower_bifpn
 from model_zoo.lowering.classify import lower_classifier
 from model_zoo.lowering.deeplab import lower_deeplab
+from model_zoo.lowering.outputs import lower_output
 from model_zoo.spec.base import is_open
 from model_zoo.spec.image import ClassifierHead, Head, ModelSpec
 from model_zoo.spec.segmentation import BifpnHead
@@ -31,14 +32,15 @@ def lower(spec: ModelSpec, builder: Builder[H, R], *, name: str | None = None) -
     levels = lower_backbone(spec, builder, builder.input(size))
     outputs: H | Mapping[str, H] = levels
     if spec.head is not None:
-        outputs = _lower_head(spec.head, builder, levels)
+        outputs = _lower_head(spec, spec.head, builder, levels)
     return builder.finish(outputs, name=name or spec.family)
 
 
-def _lower_head(head: Head, builder: Builder[H, R], levels: Mapping[str, H]) -> H:
+def _lower_head(spec: ModelSpec, head: Head, builder: Builder[H, R], levels: Mapping[str, H]) -> H:
     if isinstance(head, ClassifierHead):
         last = list(levels.values())[-1]
         return builder.part(head, last, partial(lower_classifier, head))
     if isinstance(head, BifpnHead):
-        return lower_bifpn(head, builder, levels)
-    return lower_deeplab(head, builder, levels)
+        return lower_output(head.output, spec.input, builder, lower_bifpn(head, builder, levels))
+    scores = lower_deeplab(head, builder, levels)
+    return lower_output(head.output, spec.input, builder, scores)

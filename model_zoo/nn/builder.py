@@ -183,6 +183,7 @@ _LAYERS: dict[type[ops.OpType], Callable[..., Any]] = {
     ops.Split: _operation,
     ops.Pad: _operation,
     ops.ArgMax: _operation,
+    ops.QuantizedArgMax: _operation,
     ops.Transpose: _operation,
 }
 

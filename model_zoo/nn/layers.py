@@ -161,11 +161,46 @@ def _slice(x: Any, begin: list[int], sizes: list[int], strides: list[int]) -> An
     return x[tuple(index)]
 
 
+def _argmax(x: Any, dtype: str) -> Any:
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # Keras tells -0.0 from 0.0 first, by operations no converter to int8 has.
+        return tf.argmax(x, axis=-1, output_type=dtype)
+    return ops.cast(ops.argmax(x, axis=-1), dtype)
+
+
+#: Scores nearer than this count as equal. int8 scores may have any scale from here to half a million times
+#: this by classes, which the subtraction of the int8 kernels can still resolve: ranges from 1 to some thousands.
+_NEAR = 4e-3
+
+
+def _quantized_argmax(x: Any) -> Any:
+    """Index of the first of the largest scores, (..., C) to (..., 1), by steps that are exact in int8."""
+    classes = x.shape[-1]
+    step = _NEAR / classes
+    distances = _rounded(ops.max(x, axis=-1, keepdims=True) - x, step)
+    indices = ops.arange(classes, dtype=x.dtype) * step
+    least = _rounded(ops.min(_rounded(distances + indices, step), axis=-1, keepdims=True), step)
+    return _rounded(least / step, 1.0)
+
+
+def _rounded(x: Any, step: float) -> Any:
+    """The nearest of 0, 1, ... 255 times `step`."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # The converter to int8 takes the scale from here; nothing else tells it one.
+        return tf.quantization.fake_quant_with_min_max_args(x, min=0.0, max=255 * step)
+    return ops.round(ops.clip(x, 0.0, 255 * step) / step) * step
+
+
 _OPERATIONS: dict[str, Any] = {
     "MatMul": _matmul,
     "Slice": _slice,
     "Split": lambda x, parts, axis: ops.split(x, parts, axis=axis),
     "Pad": lambda x, padding: ops.pad(x, padding),
-    "ArgMax": lambda x, dtype: ops.cast(ops.argmax(x, axis=-1), dtype),
+    "ArgMax": _argmax,
+    "QuantizedArgMax": _quantized_argmax,
     "Transpose": lambda x, permutation: ops.transpose(x, permutation),
 }

@@ -24,11 +24,40 @@ def canonical(graph: Graph) -> Graph:
     These are all the liberties the converter takes; nothing else is forgiven:
     - branches that do not depend on each other run in the order of their names (10 before 2);
     - convolution kernels always add a bias, and a dense layer's bias of zeros is dropped;
-    - a 1x1 kernel needs no padding, so SAME and VALID are one.
+    - a 1x1 kernel needs no padding, so SAME and VALID are one;
+    - a map of one pixel is added as a vector: reshaped there and back.
     """
+    graph = _without_detours(graph)
     operations = [graph.ops[position] for position in _order(graph)]
     return replace(
         graph, ops=tuple(replace(op, type=_canonical_type(op.type)) for op in operations)
+    )
+
+
+def _without_detours(graph: Graph) -> Graph:
+    """The graph without reshapes whose result has the shape it had before the reshape in front of them."""
+    origin: dict[int, int] = {}
+    dropped: set[int] = set()
+    for position, op in enumerate(graph.ops):
+        first = graph.producers.get(op.inputs[0])
+        if not isinstance(op.type, ops.Reshape) or first is None:
+            continue
+        source = graph.ops[first].inputs[0]
+        known = (
+            isinstance(graph.ops[first].type, ops.Reshape) and op.outputs[0] not in graph.outputs
+        )
+        if known and graph.tensors[source].shape == op.type.shape:
+            origin[op.outputs[0]] = origin.get(source, source)
+            dropped.add(position)
+            if graph.consumers[op.inputs[0]] == (position,):
+                dropped.add(first)
+    kept = [op for position, op in enumerate(graph.ops) if position not in dropped]
+    return replace(
+        graph,
+        ops=tuple(
+            replace(op, inputs=tuple(origin.get(index, index) for index in op.inputs))
+            for op in kept
+        ),
     )
 
 

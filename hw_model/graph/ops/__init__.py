@@ -7,9 +7,11 @@ from hw_model.graph.ops.layout import (
     GlobalPool,
     Pad,
     Pool,
+    QuantizedArgMax,
     Reduce,
     Reshape,
     Resize,
+    ResizeMode,
     Slice,
     Split,
     Transpose,
@@ -43,14 +45,16 @@ OP_TYPES: dict[str, type[OpType]] = {
     cls.__name__: cls
     for cls in (
         Activation, Add, ArgMax, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout, Elementwise,
-        Embedding, GlobalPool, GroupConv2D, LayerNorm, MatMul, Mul, Opaque, Pad, Pool, Quantize, Reduce,
-        Reshape, Resize, Scale, ScaleShift, Slice, Softmax, Split, Transpose, TransposeConv2D,
+        Embedding, GlobalPool, GroupConv2D, LayerNorm, MatMul, Mul, Opaque, Pad, Pool, Quantize,
+        QuantizedArgMax, Reduce, Reshape, Resize, Scale, ScaleShift, Slice, Softmax, Split, Transpose,
+        TransposeConv2D,
     )
 }  # fmt: skip
 
 __all__ = [
     "FUSIBLE", "OP_TYPES", "Activation", "ActivationName", "Add", "ArgMax", "BatchNorm", "Concat", "Conv2D",
     "Dense", "DepthwiseConv2D", "Dropout", "Elementwise", "Embedding", "GlobalPool", "GroupConv2D", "LayerNorm",
-    "MatMul", "Mul", "OpType", "Opaque", "Pad", "Padding", "Pair", "Pool", "Quantize", "Reduce", "Reshape",
-    "Resize", "Scale", "ScaleShift", "Slice", "Softmax", "Split", "Transpose", "TransposeConv2D",
+    "MatMul", "Mul", "OpType", "Opaque", "Pad", "Padding", "Pair", "Pool", "Quantize", "QuantizedArgMax",
+    "Reduce", "Reshape", "Resize", "ResizeMode", "Scale", "ScaleShift", "Slice", "Softmax", "Split", "Transpose",
+    "TransposeConv2D",
 ]  # fmt: skip

@@ -15,6 +15,8 @@ from hw_model.graph.ops.base import (
 )
 from hw_model.graph.types import DType, Shape
 
+ResizeMode = Literal["bilinear", "nearest"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concat(OpType):
@@ -134,7 +136,7 @@ class Reduce(OpType):
 class Resize(OpType):
     """Resamples (N, H, W, C) to a fixed height and width (half-pixel centres)."""
 
-    mode: Literal["bilinear", "nearest"]
+    mode: ResizeMode
     size: Pair
 
     def infer(self, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
@@ -182,6 +184,26 @@ class ArgMax(OpType):
 
     def output_dtype(self, dtype: DType) -> DType:
         return self.dtype
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizedArgMax(OpType):
+    """Index of the largest element of the last axis, which stays with size 1, by operations of 8-bit integers.
+
+    The distance of each element to the maximum is counted in steps so small that 255 of them are less than
+    one step of the input's own scale; index added, the least is that of the maximum, the first one of equals.
+    Source: the idea is that of the published segmentation exports, which take six operations.
+    """
+
+    #: More indices than 8 bits can tell apart.
+    LIMIT: ClassVar[int] = 256
+
+    def infer(self, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        if not 1 <= inputs[0][-1] <= self.LIMIT:
+            raise SpecError(
+                "input", f"must have at most {self.LIMIT} classes. Received: {inputs[0][-1]}"
+            )
+        return ((*inputs[0][:-1], 1),)
 
 
 def normal_axis(axis: int, rank: int) -> int:
