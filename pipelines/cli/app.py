@@ -23,6 +23,7 @@ VERBS: dict[str, str] = {
     "data": "what a data set holds, with a contact sheet of it",
     "train": "train a model by a recipe, or fine-tune a preset",
     "eval": "accuracy of a model or .tflite file on a data set",
+    "predict": "what a model sees in your images",
     "quantize": "int8 .tflite with a certificate",
     "train-cost-model": "train the learned cost model of a target on its simulator",
     "search": "search for an architecture within a latency or energy budget",

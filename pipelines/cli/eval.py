@@ -63,7 +63,7 @@ def _evaluate_file(args: argparse.Namespace, split: "Split") -> dict[str, float]
 
     path = require_file(args.model)
     read_header(path)  # a damaged file is named as such before anything is asked about it
-    return evaluate_tflite(path, split, sidecar.preprocessing_of(path, args.like))
+    return evaluate_tflite(path, split, sidecar.read(path, args.like).preprocessing)
 
 
 def _evaluate_model(reference: str, dataset: "ImageDataset", split: str) -> dict[str, float]:

@@ -28,6 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STUDY",
         help="for a study: draw this one's convergence too, such as a random one",
     )
+    parser.add_argument(
+        "--data",
+        metavar="SRC",
+        help="for a model with weights: show what it sees in test images of this data set",
+    )
+    parser.add_argument(
+        "--image-size",
+        metavar="HxW",
+        help="size that images of a folder or of tfds are read at when they differ",
+    )
     add_json(parser)
 
 
@@ -41,6 +51,8 @@ def run(args: argparse.Namespace) -> Answer:
         raise UsageError(f"--against needs a study to compare with. Received: {args.subject!r}")
     if args.target and is_study:
         raise UsageError("A study has its target; leave --target out")
+    if args.data and is_study:
+        raise UsageError("--data is for a model; the report of a study trains and tests nothing")
     title, lead, sections = _study(args) if is_study else _model(args)
     path = write(args.out, title, lead, sections, footer=_footer(args.subject))
     data = {"path": str(path), "title": title, "sections": [section.title for section in sections]}
@@ -69,7 +81,21 @@ def _model(args: argparse.Namespace) -> "tuple[str, str, list[Section]]":
     name = preset.name if preset else Path(args.subject).name
     target = args.target or DEFAULT_TARGET
     sections = model_sections(name, spec, target=target, preset=preset)
+    if args.data:
+        sections.append(_predictions(args))
     return name, f"What it is and what one inference costs on {target}.", sections
+
+
+def _predictions(args: argparse.Namespace) -> "Section":
+    """What the model sees in some test images."""
+    from pipelines.cli.references import load, parse_size
+    from pipelines.data import load_dataset
+    from pipelines.predict import predictor_of
+    from pipelines.report.predictions import predictions_section
+
+    dataset = load_dataset(args.data, image_size=parse_size(args.image_size))
+    model = load(args.subject)
+    return predictions_section(model, predictor_of(model), dataset)
 
 
 def _footer(subject: str) -> str:

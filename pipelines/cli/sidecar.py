@@ -34,19 +34,20 @@ def write(model_path: Path, sidecar: Sidecar) -> Path:
     return path
 
 
-def preprocessing_of(model_path: Path, like: str | None) -> Preprocessing:
-    """How images become this file's inputs: as for the model `like`, or as the file beside it says.
+def read(model_path: Path, like: str | None = None) -> Sidecar:
+    """How images become this file's inputs and what its outputs mean: as for the model `like`, or as the
+    file beside it says.
 
     Raises:
         UsageError: neither is there.
         DataError: the file beside it is damaged.
     """
     if like is not None:
-        return presets.get(like).preprocessing
+        return _of_preset(presets.get(like))
     path = path_of(model_path)
     if path.is_file():
         try:
-            return codec.loads(Sidecar, path.read_bytes()).preprocessing
+            return codec.loads(Sidecar, path.read_bytes())
         except SpecError as error:
             raise DataError(f"{path} is damaged: {error}; export the model again") from error
     shipped = _from_manifest(model_path)
@@ -58,12 +59,16 @@ def preprocessing_of(model_path: Path, like: str | None) -> Preprocessing:
     return shipped
 
 
-def _from_manifest(model_path: Path) -> Preprocessing | None:
-    """The preprocessing of the preset a file belongs to, if it lies in a weights folder."""
+def _of_preset(preset: presets.Preset) -> Sidecar:
+    return Sidecar(preprocessing=preset.preprocessing, class_names=preset.class_names)
+
+
+def _from_manifest(model_path: Path) -> Sidecar | None:
+    """That of the preset a file belongs to, if it lies in a weights folder."""
     folder = model_path.absolute().parent.parent
     if not (folder / presets.MANIFEST).is_file():
         return None
     for preset in presets.read_manifest(folder).presets:
         if preset.tflite is not None and folder / preset.tflite.path == model_path.absolute():
-            return preset.preprocessing
+            return _of_preset(preset)
     return None

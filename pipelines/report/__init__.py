@@ -8,10 +8,11 @@ from pipelines.report.classify import classify_section
 from pipelines.report.cost import cost_section
 from pipelines.report.model import model_sections
 from pipelines.report.page import Section, figures, write
+from pipelines.report.segment import segment_section
 from pipelines.report.study import pareto_section, study_sections
 from pipelines.report.training import training_section
 
 __all__ = [
     "Section", "certificate_section", "classify_section", "cost_section", "figures", "model_sections", "pareto_section",
-    "study_sections", "training_section", "write",
+    "segment_section", "study_sections", "training_section", "write",
 ]  # fmt: skip

@@ -1,0 +1,56 @@
+"""What a model sees in test images of a data set, whatever its task."""
+
+from typing import Any
+
+import numpy as np
+
+from hw_model.errors import UsageError
+from pipelines.data.dataset import ImageDataset, LabelSplit, MaskSplit, subset
+from pipelines.predict import Predictor
+from pipelines.report.classify import classify_section
+from pipelines.report.page import Section
+from pipelines.report.segment import segment_section
+from pipelines.tasks.segment import score_model
+
+_SHOWN = 12
+_CLASSIFIED = 24
+#: Images a page's figures are measured on: enough for two digits, and some seconds.
+_COUNTED = 400
+
+
+def predictions_section(model: Any, predictor: Predictor, dataset: ImageDataset) -> Section:
+    """A section with test images and the model's answers.
+
+    Raises:
+        UsageError: the data is for another task than the model.
+    """
+    if dataset.task != predictor.task:
+        raise UsageError(
+            f"{dataset.name} is for {dataset.task}, the model for {predictor.task}; give data of its own task"
+        )
+    title = f"Test images of {dataset.name}"
+    test = dataset.test
+    if isinstance(test, MaskSplit):
+        part = subset(test, _COUNTED)
+        images, masks = part.read_pairs(np.arange(min(_SHOWN, len(part))))
+        return segment_section(
+            title=title,
+            lead="Each row: the image, its true mask, and the mask the float model finds.",
+            images=images,
+            masks=masks,
+            found=np.stack([predictor.mask(image) for image in images]),
+            class_names=dataset.class_names,
+            score=score_model(model, part, num_classes=dataset.num_classes),
+            counted=len(part),
+        )
+    assert isinstance(test, LabelSplit)
+    shown = subset(test, _CLASSIFIED)
+    images = shown.read(np.arange(len(shown)))
+    return classify_section(
+        title=title,
+        lead="Test images with the class the float model gives them.",
+        images=images,
+        labels=shown.labels.tolist(),
+        scores=np.stack([predictor.scores(image) for image in images]),
+        class_names=dataset.class_names,
+    )
