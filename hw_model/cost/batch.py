@@ -128,7 +128,7 @@ class PartCoster:
 
     def __init__(self, evaluator: Analytical) -> None:
         self.evaluator = evaluator
-        self.parts: dict[tuple[Hashable, Handle], _Part] = {}
+        self.parts: dict[tuple[Hashable, Hashable], _Part] = {}
         self.terms = lru_cache(maxsize=1 << 14)(self._terms)
 
     def __call__(self, spec: Any) -> SpecCost:
@@ -185,10 +185,33 @@ class _Reader(Builder[Handle, SpecCost]):
 
     def part(self, key: Hashable, x: Handle, lower: Callable[[Any, Any], Any]) -> Handle:
         part = self._parts.get((key, x))
-        if part is None:
-            if len(self._parts) >= CACHE_LIMIT:
-                self._parts.clear()
-            part = self._parts[key, x] = _cost_part(self._coster.evaluator, x, lower)
+        return (
+            self._take((key, x), (x,), lambda b, xs: lower(b, xs[0]))
+            if part is None
+            else self._add(part)
+        )
+
+    def join(
+        self,
+        key: Hashable,
+        inputs: tuple[Handle, ...],
+        lower: Callable[[Any, tuple[Any, ...]], Any],
+    ) -> Handle:
+        part = self._parts.get((key, inputs))
+        return self._take((key, inputs), inputs, lower) if part is None else self._add(part)
+
+    def _take(
+        self,
+        key: tuple[Hashable, Hashable],
+        inputs: tuple[Handle, ...],
+        lower: Callable[[Any, tuple[Any, ...]], Any],
+    ) -> Handle:
+        if len(self._parts) >= CACHE_LIMIT:
+            self._parts.clear()
+        part = self._parts[key] = _cost_part(self._coster.evaluator, inputs, lower)
+        return self._add(part)
+
+    def _add(self, part: _Part) -> Handle:
         self._run.append(part)
         return part.output
 
@@ -223,10 +246,14 @@ class _Reader(Builder[Handle, SpecCost]):
         return SpecCost(latency_ms, energy_mj, active_mj, macs, stored, streamed, weights)
 
 
-def _cost_part(evaluator: Analytical, x: Handle, lower: Callable[[Any, Any], Any]) -> _Part:
+def _cost_part(
+    evaluator: Analytical,
+    inputs: tuple[Handle, ...],
+    lower: Callable[[Any, tuple[Any, ...]], Any],
+) -> _Part:
     builder = GraphBuilder()
-    start = builder.input(x[0], dtype=x[1])
-    end: int = lower(builder, start)
+    starts = tuple(builder.input(shape, dtype=dtype) for shape, dtype in inputs)
+    end: int = lower(builder, starts)
     graph = builder.finish(end, name="part")
     if not _stands_alone(graph):
         raise _NoParts

@@ -61,6 +61,16 @@ class Builder(ABC, Generic[H, R]):
         result: H = lower(self, x)
         return result
 
+    def join(
+        self,
+        key: Hashable,
+        inputs: tuple[H, ...],
+        lower: "Callable[[Builder[Any, Any], tuple[Any, ...]], Any]",
+    ) -> H:
+        """A `part` behind several tensors."""
+        result: H = lower(self, inputs)
+        return result
+
     def conv(
         self, x: H, filters: int, kernel: int, *, name: str, stride: int = 1, bias: bool = False
     ) -> H:

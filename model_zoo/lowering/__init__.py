@@ -12,8 +12,8 @@ from model_zoo.lowering.classify import lower_classifier
 from model_zoo.lowering.deeplab import lower_deeplab
 from model_zoo.lowering.outputs import lower_output
 from model_zoo.spec.base import is_open
-from model_zoo.spec.image import ClassifierHead, Head, ModelSpec
-from model_zoo.spec.segmentation import BifpnHead
+from model_zoo.spec.image import ClassifierHead, Head, ImageInput, ModelSpec
+from model_zoo.spec.segmentation import BifpnHead, SegmentationHead
 
 __all__ = ["lower", "lower_block"]
 H = TypeVar("H")
@@ -40,7 +40,20 @@ def _lower_head(spec: ModelSpec, head: Head, builder: Builder[H, R], levels: Map
     if isinstance(head, ClassifierHead):
         last = list(levels.values())[-1]
         return builder.part(head, last, partial(lower_classifier, head))
+    finest = head.min_level if isinstance(head, BifpnHead) else head.low_level
+    read = {name: x for name, x in levels.items() if int(name[1:]) >= finest}
+    lower_maps = partial(_lower_segmentation, head, spec.input, tuple(read))
+    return builder.join((head, spec.input, tuple(read)), tuple(read.values()), lower_maps)
+
+
+def _lower_segmentation(
+    head: SegmentationHead,
+    image: ImageInput,
+    names: tuple[str, ...],
+    builder: Builder[H, R],
+    maps: tuple[H, ...],
+) -> H:
+    levels = dict(zip(names, maps, strict=True))
     if isinstance(head, BifpnHead):
-        return lower_output(head.output, spec.input, builder, lower_bifpn(head, builder, levels))
-    scores = lower_deeplab(head, builder, levels)
-    return lower_output(head.output, spec.input, builder, scores)
+        return lower_output(head.output, image, builder, lower_bifpn(head, builder, levels))
+    return lower_output(head.output, image, builder, lower_deeplab(head, builder, levels))
