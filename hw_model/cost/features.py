@@ -22,7 +22,7 @@ from hw_model.graph.types import Shape
 from hw_model.targets.target import Target
 
 #: Raised whenever a column comes to mean something else: models trained before then are refused.
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 Floats = NDArray[np.float64]
 
 #: Operations that behave alike; those in no group have a column of zeros.

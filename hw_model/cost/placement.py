@@ -1,5 +1,6 @@
 """Where a layer's outputs are computed: rows and columns of the map and lane sets, split over the cores."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -31,7 +32,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """The split that needs the fewest rounds; a round fills the lanes of a core once at one position.
+    """A layer under one split; a round fills the lanes of a core once at one position.
 
     Source for lanes, dot products and the drain floor: the cycle estimates inside executables of the public
     Coral compiler, which equal ceil(H/4) ceil(W/4) max(taps ceil(Cin/4) lane sets, 16).
@@ -40,14 +41,12 @@ class Placement:
     row_splits: int
     column_splits: int
     channel_splits: int
-    rounds: int
     #: Cycles of one round if multiplying, or reading activations, were all there is.
     mac_cycles: int
     fetch_cycles: int
     #: What the first position of a row reads beyond that: the columns later positions find in the row buffer.
-    refill_bytes: int
     refill_cycles: int
-    #: Activation bytes all cores read from their memories, split effects left aside.
+    #: Activation bytes all cores read from their memories.
     fetched_bytes: int
     #: Lanes are filled in sets, one after the other: how many sets all groups and channels make.
     lane_sets: int
@@ -55,6 +54,11 @@ class Placement:
     #: Shares of the lanes, and of the multipliers in a lane, that have something to do.
     lane_fill: float
     dot_fill: float
+
+    @property
+    def split(self) -> Split:
+        """Parts of rows, of columns and of lane sets."""
+        return self.row_splits, self.column_splits, self.channel_splits
 
 
 @lru_cache(maxsize=64)
@@ -70,19 +74,10 @@ def splits(cores: int) -> tuple[Split, ...]:
     return tuple(sorted(found, key=lambda split: (split[2], abs(split[0] - split[1]))))
 
 
-def place(array: Array, layer: Layer) -> Placement:
-    """The best of all splits for one layer."""
-    lane_sets = _lane_sets(array, layer)[1]
-    _, split = min(
-        (-(-layer.rows // rows) * -(-layer.columns // columns) * -(-lane_sets // channels), index)
-        for index, (rows, columns, channels) in enumerate(splits(array.cores))
-    )
-    return spread(array, layer, splits(array.cores)[split])
-
-
-def spread(array: Array, layer: Layer, split: Split) -> Placement:
-    """One layer under one split."""
-    rows, columns, channels = split
+def place(
+    array: Array, layer: Layer, input_bytes: int = 0, *, split: Split | None = None
+) -> Placement:
+    """One layer under one split, or the fastest; `input_bytes` pass between cores when channels are split."""
     width = array.macs_per_lane
     together, lane_sets = _lane_sets(array, layer)
     taps = layer.kernel[0] * layer.kernel[1]
@@ -91,23 +86,54 @@ def spread(array: Array, layer: Layer, split: Split) -> Placement:
     moved = min(layer.kernel[1], layer.step)
     column_bytes = layer.kernel[0] * -(-together * layer.fan_in // width) * width
     refill_bytes = (layer.kernel[1] - moved) * column_bytes
+    fetch_cycles = -(-moved * column_bytes // array.activation_fetch_bytes_per_cycle)
+    refill_cycles = -(-refill_bytes // array.activation_fetch_bytes_per_cycle)
+    if split is None:
+        busy = max(taps * dots, array.drain_cycles)
+        exchange = -(-input_bytes // array.exchange_bytes_per_cycle)
+        split = _fastest(array, layer, lane_sets, (busy, fetch_cycles, refill_cycles, exchange))
+    row_starts = layer.rows * min(split[1], layer.columns)
+    read_bytes = layer.rows * layer.columns * moved * column_bytes + row_starts * refill_bytes
     inputs = dots * width if layer.fan_in > 1 else 1
     padded = lane_sets * array.lanes_per_core
     return Placement(
-        row_splits=rows,
-        column_splits=columns,
-        channel_splits=channels,
-        rounds=-(-layer.rows // rows) * -(-layer.columns // columns) * -(-lane_sets // channels),
+        row_splits=split[0],
+        column_splits=split[1],
+        channel_splits=split[2],
         mac_cycles=taps * dots,
-        fetch_cycles=-(-moved * column_bytes // array.activation_fetch_bytes_per_cycle),
-        refill_bytes=refill_bytes,
-        refill_cycles=-(-refill_bytes // array.activation_fetch_bytes_per_cycle),
-        fetched_bytes=layer.rows * layer.columns * lane_sets * moved * column_bytes,
+        fetch_cycles=fetch_cycles,
+        refill_cycles=refill_cycles,
+        fetched_bytes=lane_sets * read_bytes,
         lane_sets=lane_sets,
         parameter_bytes=padded * (taps * inputs + BIAS_BYTES),
         lane_fill=layer.groups * layer.fan_out / padded,
         dot_fill=layer.fan_in / (dots * width),
     )
+
+
+def _fastest(
+    array: Array, layer: Layer, lane_sets: int, cycles: tuple[int, int, int, int]
+) -> Split:
+    """The first of the splits that need the fewest cycles, for those of a round and of its parts."""
+    busy, fetch, refill, exchange = cycles
+    rows, columns, repeats = layer.rows, layer.columns, layer.repeats
+    least, found = math.inf, (1, 1, 1)
+    for split in splits(array.cores):
+        # As in `counts`, written out: a search places thousands of layers.
+        starts = repeats * -(-rows // split[0]) * -(-lane_sets // split[2])
+        rounds = starts * -(-columns // split[1])
+        needed = max(rounds * busy, rounds * fetch + starts * refill)
+        if split[2] > 1 and needed < exchange:
+            needed = exchange
+        if needed < least:
+            least, found = needed, split
+    return found
+
+
+def counts(layer: Layer, rows: int, lane_sets: int, split: Split) -> tuple[int, int]:
+    """Rounds of the core that has most to do in `rows` output rows, and those of them that begin a row."""
+    starts = layer.repeats * -(-rows // split[0]) * -(-lane_sets // split[2])
+    return starts * -(-layer.columns // split[1]), starts
 
 
 def _lane_sets(array: Array, layer: Layer) -> tuple[int, int]:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from hw_model.cost.placement import Layer, Placement, place
+from hw_model.cost.placement import Layer, Placement, counts, place
 from hw_model.graph import ops
 from hw_model.graph.types import Shape
-from hw_model.targets.target import Target
+from hw_model.targets.target import Array, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +171,7 @@ def _on_array(
     sizes: tuple[int, int],
 ) -> Work:
     array = target.array
-    spot = place(array, layer)
+    spot = place(array, layer, sizes[0])
     stored = layer.repeats * spot.parameter_bytes
     # The second factor of a matrix product travels as parameters do, but it is an activation.
     kept = 0 if isinstance(kind, ops.MatMul) else stored
@@ -179,17 +179,10 @@ def _on_array(
     passes = max(1, -(-2 * sum(sizes) // target.memory.activation_bytes))
     # Channels split over PEs mean that each PE needs activations that lie on others.
     exchanged = sizes[0] if spot.channel_splits > 1 else 0
-    rounds = layer.repeats * spot.rounds
     macs = kind.macs(inputs)
     fetched = layer.repeats * spot.fetched_bytes
     return Work(
-        ceilings=Ceilings(
-            mac_array=rounds * spot.mac_cycles,
-            activation_fetch=rounds * spot.fetch_cycles,
-            output_drain=rounds * array.drain_cycles,
-            parameter_broadcast=-(-stored * passes // array.parameter_broadcast_bytes_per_cycle),
-            on_chip_exchange=-(-exchanged // array.exchange_bytes_per_cycle),
-        ),
+        ceilings=ceilings_of(array, layer, spot, layer.rows, stored * passes, exchanged),
         events=Events(
             int_multiply=macs,
             int_adder=macs,
@@ -204,6 +197,20 @@ def _on_array(
         parameter_bytes=kept,
         passes=passes,
         placement=spot,
+    )
+
+
+def ceilings_of(
+    array: Array, layer: Layer, spot: Placement, rows: int, parameter_bytes: int, moved_bytes: int
+) -> Ceilings:
+    """Cycles of `rows` output rows of a layer; the first position of a row fills the row buffer as well."""
+    rounds, starts = counts(layer, rows, spot.lane_sets, spot.split)
+    return Ceilings(
+        mac_array=rounds * spot.mac_cycles,
+        activation_fetch=rounds * spot.fetch_cycles + starts * spot.refill_cycles,
+        output_drain=rounds * array.drain_cycles,
+        parameter_broadcast=-(-parameter_bytes // array.parameter_broadcast_bytes_per_cycle),
+        on_chip_exchange=-(-moved_bytes // array.exchange_bytes_per_cycle),
     )
 
 

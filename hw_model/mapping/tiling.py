@@ -8,11 +8,12 @@ import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from hw_model.cost.placement import Layer, Placement, Split, splits, spread
+from hw_model.cost.placement import Layer, Placement, Split, place, splits
 from hw_model.cost.work import (
     CEILINGS,
     Ceilings,
     Work,
+    ceilings_of,
     effective_clock_hz,
     layer_of,
     words_of,
@@ -20,7 +21,7 @@ from hw_model.cost.work import (
 )
 from hw_model.graph import ops
 from hw_model.graph.types import Shape
-from hw_model.targets.target import Array, Target
+from hw_model.targets.target import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,7 @@ def tilings(
     for cut in cuts:
         if not kept or cut.tile_bytes < kept[-1].tile_bytes:
             kept.append(cut)
-    return tuple(_tiling(target, work, layer, area, cut, again) for cut in kept)
+    return tuple(_tiling(target, work, layer, cut, again) for cut in kept)
 
 
 def slab_limits(kind: ops.OpType, inputs: tuple[Shape, ...]) -> tuple[int, int]:
@@ -182,7 +183,7 @@ def _cut(
     else:
         width = layer.columns
         slabs = -(-layer.rows // height)
-    spot = spread(array, layer, split)
+    spot = place(array, layer, split=split)
     # Channels split over cores mean that each core needs activations that lie on others: all of a slab's.
     shared = -(-work.input_bytes // slabs) if spot.channel_splits > 1 else 0
     stored = layer.repeats * spot.parameter_bytes
@@ -190,7 +191,7 @@ def _cut(
 
     def ceilings(rows: int) -> tuple[Ceilings, int]:
         moved = shared or _halo_bytes(area, spot, rows)
-        return _ceilings(array, layer, spot, rows, stored, moved), moved
+        return ceilings_of(array, layer, spot, rows, stored, moved), moved
 
     last_height = layer.rows - (slabs - 1) * height if width == area.columns else height
     (slab, moved), (last, left) = ceilings(height), ceilings(last_height)
@@ -200,7 +201,7 @@ def _cut(
     if streamed:
         rate = target.link.parameter_mb_per_s * 1e6 / effective_clock_hz(target, kind)
         tail = rank / blocks * (1 - 1 / positions)
-        rank = max(rank, work.parameter_bytes * (slabs if again else 1) / rate) + tail
+        rank = max(rank, work.parameter_bytes * (slabs if again else 1) / rate + tail)
     tile = _tile_bytes(area, split, height, width) * array.cores
     return _Cut(
         rank=rank,
@@ -213,21 +214,6 @@ def _cut(
         spot=spot,
         blocks=blocks,
         positions=positions,
-    )
-
-
-def _ceilings(
-    array: Array, layer: Layer, spot: Placement, rows: int, stored: int, moved: int
-) -> Ceilings:
-    """Cycles of one slab of `rows` output rows under each ceiling."""
-    starts = layer.repeats * -(-rows // spot.row_splits) * -(-spot.lane_sets // spot.channel_splits)
-    rounds = starts * -(-layer.columns // spot.column_splits)
-    return Ceilings(
-        mac_array=rounds * spot.mac_cycles,
-        activation_fetch=rounds * spot.fetch_cycles + starts * spot.refill_cycles,
-        output_drain=rounds * array.drain_cycles,
-        parameter_broadcast=-(-stored // array.parameter_broadcast_bytes_per_cycle),
-        on_chip_exchange=-(-moved // array.exchange_bytes_per_cycle),
     )
 
 
@@ -263,20 +249,21 @@ def _tile_bytes(area: _Map, split: Split, height: int, width: int) -> int:
     return read + whole + rows * columns * -(-area.channels // split[2])
 
 
-def _tiling(target: Target, work: Work, layer: Layer, area: _Map, cut: _Cut, again: bool) -> Tiling:
+def _tiling(target: Target, work: Work, layer: Layer, cut: _Cut, again: bool) -> Tiling:
     """The cut with its totals as `work_of` would state them."""
     spot, slabs = cut.spot, cut.slabs
     passes = slabs if again else 1
     stored = layer.repeats * spot.parameter_bytes
-    row_starts = layer.repeats * layer.rows * min(spot.column_splits, area.columns) * spot.lane_sets
-    refilled = words_of(target, row_starts * spot.refill_bytes)
+    # As if no row were cut: pieces of a row find in the row buffer what those before them left there.
+    whole = place(target.array, layer, split=spot.split)
+    read = words_of(target, layer.repeats * whole.fetched_bytes)
     total = {
         name: (slabs - 1) * getattr(cut.slab, name) + getattr(cut.last, name) for name in CEILINGS
     }
     drain = target.array.drain_cycles
     events = replace(
         work.events,
-        narrow_mem_word_access=work.events.narrow_mem_word_access + refilled,
+        narrow_mem_word_access=read + words_of(target, work.output_bytes),
         wide_byte_access=stored * passes,
         ring_bus=stored * passes + cut.exchanged,
     )

@@ -59,11 +59,11 @@ def test_a_5x5_costs_what_it_computes_when_deep(target: str) -> None:
 
 def test_a_5x5_is_nearly_free_when_shallow() -> None:
     """2.78 times the work took 1.35 times as long. Gupta and Akin 2020, figure 4 bottom."""
-    shape = (1, 28, 28, 4)
-    ratio = op_us("pixel4", conv(64, 5), shape) / op_us("pixel4", conv(64, 3), shape)
+    shape = (1, 26, 26, 4)
+    ratio = op_us("pixel4", conv(128, 5), shape) / op_us("pixel4", conv(128, 3), shape)
     assert ratio == pytest.approx(1.35, abs=0.05)
     for target in TARGETS:
-        assert op_us(target, conv(64, 5), shape) < 1.6 * op_us(target, conv(64, 3), shape)
+        assert op_us(target, conv(128, 5), shape) < 1.6 * op_us(target, conv(128, 3), shape)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -110,7 +110,7 @@ def test_groups_below_32_gain_nothing(target: str) -> None:
     }
     macs = {size: block("group", 28, 128, group_size=size).macs for size in (16, 32)}
     assert macs[16] < 0.85 * macs[32]
-    assert times[16] > times[32] >= times[64]
+    assert times[16] > times[32] > times[64] * (1 - 1e-9)
 
 
 def test_few_groups_use_the_array_as_a_full_convolution_does() -> None:
