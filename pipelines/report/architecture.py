@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from hw_model.graph import Graph
-from model_zoo.spec import ModelSpec
+from model_zoo.spec import BifpnHead, ClassifierHead, Head, ModelSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +73,22 @@ def architecture(spec: ModelSpec, graph: Graph | None = None) -> tuple[Architect
             )
         )
     if spec.head is not None:
-        head = spec.head
-        rows.append(
-            _row(parts, "head", f"classifier ({head.form})", 1, None, None,
-                 f"{head.top_filters}→{head.num_classes}", "", False)
-        )  # fmt: skip
+        kind, widths = _head(spec.head)
+        rows.append(_row(parts, "head", kind, 1, None, None, widths, "", False))
     return tuple(rows)
+
+
+def _head(head: Head) -> tuple[str, str]:
+    """What a head is, and its widths."""
+    if isinstance(head, ClassifierHead):
+        return f"classifier ({head.form})", f"{head.top_filters}→{head.num_classes}"
+    if isinstance(head, BifpnHead):
+        kind = f"BiFPN ({head.repeats} cells, levels {head.min_level} to {head.max_level})"
+        widths = f"{head.filters}→{head.num_classes}"
+    else:
+        kind = f"DeepLabV3+ (levels {head.low_level} and {head.level})"
+        widths = f"{head.pyramid_filters}→{head.filters}→{head.num_classes}"
+    return f"{kind}, {head.output.name}", widths
 
 
 @dataclass(slots=True)
