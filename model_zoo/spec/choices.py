@@ -66,17 +66,30 @@ class Space(Generic[S]):
             UsageError: wrong length, or an unknown choice or value.
             SpecError: the combination is not a legal network.
         """
+        values = {
+            choice.path: choice.values[gene]
+            for choice, gene in zip(self.choices, self.genes(genotype), strict=True)
+        }
+        return cast(S, self._bind(self.template, "", values))
+
+    def genes(self, genotype: Sequence[int] | Mapping[str, Any]) -> tuple[int, ...]:
+        """The genotype as indices.
+
+        Raises:
+            UsageError: wrong length, or an unknown choice or value.
+        """
         if isinstance(genotype, Mapping):
-            genotype = self.encode(genotype)
+            return self.encode(genotype)
         if len(genotype) != len(self.choices):
             raise UsageError(
                 f"A genotype here has {len(self.choices)} entries. Received: {len(genotype)}"
             )
-        values = {
-            choice.path: choice.values[int(index)]
-            for choice, index in zip(self.choices, genotype, strict=True)
-        }
-        return cast(S, self._bind(self.template, "", values))
+        genes = tuple(map(int, genotype))
+        for gene, choice in zip(genes, self.choices, strict=True):
+            if not 0 <= gene < len(choice.values):
+                last = len(choice.values) - 1
+                raise UsageError(f"The gene of {choice.path} is from 0 to {last}. Received: {gene}")
+        return genes
 
     def encode(self, point: Mapping[str, Any]) -> tuple[int, ...]:
         """The genotype of a mapping of choice path to value."""

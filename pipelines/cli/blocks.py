@@ -142,6 +142,7 @@ def _prune(args: argparse.Namespace, target: "Target") -> "Pruning":
     from pipelines.search.spaces import space_entry
 
     entry = space_entry(args.space)
+    entry.check_prunable()
     if args.image_size < 1 or not 0 < args.width <= 4:
         raise UsageError(
             "--image-size is at least 1 and --width above 0 and at most 4. "

@@ -63,7 +63,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--budget", metavar="B", required=True, help=_BUDGET_HELP)
     add_target(parser)
     place = parser.add_argument_group("what and where")
-    place.add_argument("--space", metavar="NAME", default="mobilenet_edgetpu_v2")
+    place.add_argument(
+        "--space",
+        metavar="NAME",
+        default="mobilenet_edgetpu_v2",
+        help="mobilenet_edgetpu_v2 (default) for classification, autoseg for segmentation",
+    )
     place.add_argument(
         "--study", metavar="DIR", help="folder to keep it in (default: studies/NAME)"
     )
@@ -75,10 +80,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
     place.add_argument("--name", default="study", help="name of the study in the storage")
     place.add_argument(
-        "--image-size", metavar="N", help="side of the images (default: the data's, or 224)"
+        "--image-size", metavar="N", help="side of the images (default: the data's, or the space's)"
     )
     place.add_argument(
-        "--num-classes", metavar="N", type=int, help="(default: the data's, or 1001)"
+        "--num-classes", metavar="N", type=int, help="(default: the data's, or the space's)"
     )
     place.add_argument(
         "--width", metavar="F", type=float, default=1.0, help="multiplies every width of the space"
@@ -100,7 +105,11 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--quality", metavar="Q", default="train", help="train (default), predictor or proxy"
     )
     quality.add_argument("--data", metavar="SRC", help="train: data set (default: embedded)")
-    quality.add_argument("--recipe", metavar="R", default="search_short", help="train: recipe")
+    quality.add_argument(
+        "--recipe",
+        metavar="R",
+        help="train: recipe (default: search_short or search_segment_short)",
+    )
     quality.add_argument(
         "--epochs", metavar="N", type=int, default=0, help="train: instead of the recipe's"
     )
@@ -242,6 +251,7 @@ def _folder(args: argparse.Namespace) -> str:
 def _config(args: argparse.Namespace) -> "SearchConfig":
     """The settings of a new study; image and classes are the data's where quality comes from data."""
     from pipelines.search import Budget, QualityConfig, SearchConfig
+    from pipelines.search.spaces import space_entry
 
     shape, classes = _task(args)
     return SearchConfig(
@@ -264,7 +274,7 @@ def _config(args: argparse.Namespace) -> "SearchConfig":
         quality=QualityConfig(
             kind=args.quality,
             data=args.data or "embedded",
-            recipe=args.recipe,
+            recipe=args.recipe or space_entry(args.space).recipe,
             epochs=args.epochs,
             train_images=args.train_images,
             test_images=args.test_images,
@@ -277,11 +287,15 @@ def _config(args: argparse.Namespace) -> "SearchConfig":
 
 def _task(args: argparse.Namespace) -> tuple[tuple[int, int], int]:
     """((side, channels), classes): as told, else as the data or the source study has them."""
-    side, channels, classes = 224, 3, 1001
+    from pipelines.search.spaces import space_entry
+
+    entry = space_entry(args.space)
+    side, channels, classes = entry.image_size, 3, entry.num_classes
     if args.quality == "train" or args.data:
         from pipelines.data import load_dataset
 
         dataset = load_dataset(args.data or "embedded")
+        entry.check_data(dataset.name, dataset.task)
         height, width, channels = dataset.image_shape
         side, classes = max(height, width), dataset.num_classes
     elif args.source:

@@ -34,10 +34,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A vertical line at a value, with a label at its top."""
+    """A vertical line at a value, with a label near its top; `kind` is its CSS class."""
 
     x: float
     label: str
+    kind: str = "budget"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ def draw(chart: Chart) -> Html:
         (
             _axes(chart, to_x, to_y),
             join(_rug(value, to_x) for value in chart.rug),
-            join(_mark(mark, to_x) for mark in chart.marks),
+            join(_mark(mark, to_x, row) for row, mark in enumerate(chart.marks)),
             join(_line(line, to_x, to_y) for line in chart.lines),
             join(_dot(dot, to_x, to_y) for dot in chart.dots),
         )
@@ -171,17 +172,18 @@ def _rug(value: float, to_x: _Scale) -> Html:
     return el("line", x1=x, x2=x, y1=floor - 7, y2=floor, class_="rug")
 
 
-def _mark(mark: Mark, to_x: _Scale) -> Html:
+def _mark(mark: Mark, to_x: _Scale, row: int) -> Html:
+    """Each label a line below the one before, since marks may be close."""
     x = to_x(mark.x)
     right = x > WIDTH * 0.75
     label = el(
         "text",
         mark.label,
         x=x - 6 if right else x + 6,
-        y=TOP + 10,
+        y=TOP + 10 + 14 * row,
         class_="mark end" if right else "mark",
     )
-    return join((el("line", x1=x, x2=x, y1=TOP, y2=HEIGHT - BOTTOM, class_="budget"), label))
+    return join((el("line", x1=x, x2=x, y1=TOP, y2=HEIGHT - BOTTOM, class_=mark.kind), label))
 
 
 def _line(line: Line, to_x: _Scale, to_y: _Scale) -> Html:

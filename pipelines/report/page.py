@@ -103,7 +103,7 @@ def _swatch(kind: str) -> Html:
         shape = el("path", d="M1 6H21", class_=kind)
     elif kind == "rug":
         shape = join(el("line", x1=x, x2=x, y1=2, y2=11, class_=kind) for x in (6, 11, 16))
-    elif kind == "budget":
+    elif kind in ("budget", "published"):
         shape = el("line", x1=1, x2=21, y1=6, y2=6, class_=kind)
     else:
         shape = el("circle", cx=11, cy=6, r=5, class_=kind)

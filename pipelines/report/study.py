@@ -5,12 +5,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from hw_model import codec, estimate
 from hw_model.errors import UsageError
+from model_zoo.spec import ModelSpec
 from pipelines.report.chart import Chart, Dot, Line, Mark, draw, ticks
 from pipelines.report.markup import Html, el, join, table
 from pipelines.report.page import Section, figures, legend, note
 from pipelines.report.training import percent
-from pipelines.report.winner import winner_sections
+from pipelines.report.winner import published_twins, winner_sections
 from pipelines.search import Budget, Study, Trial, best, front
 from pipelines.search.quality.predictor import PredictorQuality
 from pipelines.search.quality.proxy import PROXIES
@@ -59,6 +61,7 @@ def pareto_section(study: Study, *, title: str = "Pareto front") -> Section:
         dots.append(_dot(study, winner, quantity, "winner", 7.0))
     points = tuple((study.spent(t, quantity), _shown(study, t)) for t in on_front)
     rejected = rejected_costs(study, quantity)
+    published = _published(study, winner, quantity) if winner is not None else ()
     widest = max((dot.x for dot in dots), default=0.0) * 1.25
     chart = Chart(
         x_label=f"{words} of one inference on {study.manifest.config.target}, {unit}",
@@ -66,10 +69,13 @@ def pareto_section(study: Study, *, title: str = "Pareto front") -> Section:
         alt=f"quality against {words} of all trials",
         dots=tuple(dots),
         lines=(Line(points=points, steps=True),),
-        marks=tuple(
-            Mark(x=phase.budget.limit, label=f"budget {phase.budget}")
-            for phase in study.manifest.phases
-            if phase.budget.quantity == quantity
+        marks=(
+            *(
+                Mark(x=phase.budget.limit, label=f"budget {phase.budget}")
+                for phase in study.manifest.phases
+                if phase.budget.quantity == quantity
+            ),
+            *published,
         ),
         rug=_thinned([value for value in rejected if value <= widest]),
     )
@@ -79,6 +85,8 @@ def pareto_section(study: Study, *, title: str = "Pareto front") -> Section:
         ("dot", "other trials"),
         ("budget", "budget"),
     ]
+    if published:
+        entries.append(("published", "cost of published networks; their quality here is not known"))
     if rejected:
         entries.append(
             ("rug", f"{len(rejected):,} over {study.budget} by cost alone, never paid for")
@@ -86,6 +94,18 @@ def pareto_section(study: Study, *, title: str = "Pareto front") -> Section:
     return Section(
         title=title,
         body=join((legend(entries), draw(chart), _front_table(study, on_front, winner))),
+    )
+
+
+def _published(study: Study, winner: Trial, quantity: str) -> tuple[Mark, ...]:
+    """What the published networks of the winner's family cost at this size and width."""
+    config = study.manifest.config
+    spec: ModelSpec = codec.from_data(ModelSpec, dict(winner.spec))
+    return tuple(
+        Mark(
+            x=getattr(estimate(other, target=config.target), quantity), label=name, kind="published"
+        )
+        for name, other in published_twins(spec, width=config.width)
     )
 
 

@@ -4,15 +4,18 @@ from dataclasses import dataclass
 
 from hw_model import CostReport, codec, estimate
 from model_zoo import create_spec, registry
-from model_zoo.spec import ModelSpec, diff
+from model_zoo.spec import ClassifierHead, ModelSpec, diff
 from pipelines.report.architecture import HEADINGS, architecture, cells
 from pipelines.report.cost import cost_section
 from pipelines.report.markup import Html, el, join, table
 from pipelines.report.page import Section
 from pipelines.search import Study, Trial
 
-#: What a winner of the space around a family is compared with.
-_PUBLISHED = ("tiny", "s")
+#: What a network of the space around a family is compared with.
+_PUBLISHED = {
+    "mobilenet_edgetpu_v2": ("tiny", "s"),
+    "autoseg_edgetpu": ("xs", "s", "m"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ def winner_sections(study: Study, winner: Trial) -> list[Section]:
     own = _Compared(f"winner {winner.key}", spec, estimate(spec, target=target))
     others = [
         _Compared(name, other, estimate(other, target=target))
-        for name, other in published_twins(spec)
+        for name, other in published_twins(spec, width=study.manifest.config.width)
     ]
     body = join(
         (
@@ -54,21 +57,23 @@ def architecture_table(spec: ModelSpec) -> Html:
     return table(HEADINGS, rows, numeric=(2, 3, 4, 8, 9))
 
 
-def published_twins(spec: ModelSpec) -> list[tuple[str, ModelSpec]]:
-    """Published sizes of the spec's family, fitted to its input and classes."""
-    size = spec.input
-    names = [f"{spec.family}_{suffix}" for suffix in _PUBLISHED]
+def published_twins(spec: ModelSpec, *, width: float = 1.0) -> list[tuple[str, ModelSpec]]:
+    """Published sizes of the spec's family, fitted to its input, classes and output, at a width of the space."""
+    size, head = spec.input, spec.head
+    plain = head is None or isinstance(head, ClassifierHead)
     return [
         (
-            name,
+            name if width == 1.0 else f"{name} at width {width:g}",
             create_spec(
                 name,
-                num_classes=spec.head.num_classes if spec.head else None,
+                num_classes=head.num_classes if head else None,
                 input_shape=(size.height, size.width, size.channels),
+                width=width,
                 strides="fit",
+                output=None if plain else head.output.name,
             ),
         )
-        for name in names
+        for name in (f"{spec.family}_{suffix}" for suffix in _PUBLISHED.get(spec.family, ()))
         if name in registry.entries()
     ]
 

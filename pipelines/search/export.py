@@ -2,6 +2,7 @@
 
 import os
 import platform
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,8 @@ def export_winner(
 
     It holds `spec.json`, `cost.json` with every operation, `search.json` with quality, the rank
     correlation behind it, budget and lineage, and the weights of a trained winner. Without weights the
-    manifest entry says so, and loading gives an untrained model.
+    manifest entry says so, and loading gives an untrained model. A segmentation network becomes a preset that
+    answers with logits, as it is trained; its cost is that of the output it was searched with.
 
     Raises:
         UsageError: no trial meets the budget, or the study's problem does not consist of specs.
@@ -49,15 +51,24 @@ def export_winner(
     except SpecError as error:
         raise UsageError(f"The trials of this study are no specs of the zoo: {error}") from error
     root = Path(out_dir)
+    kept = _trainable(spec)
     weights = study.folder.artifacts / trial.key / WEIGHTS_FILE
     if weights.is_file():
-        _save_trained(study, trial, spec, weights, root, name)
+        _save_trained(study, trial, kept, weights, root, name)
     else:
-        write_text(root / name / presets.SPEC_FILE, spec.to_json(indent=1) + "\n")
-        presets.put(root, _untrained(spec, root, name))
+        write_text(root / name / presets.SPEC_FILE, kept.to_json(indent=1) + "\n")
+        presets.put(root, _untrained(kept, root, name))
     write_json(root / name / COST_FILE, _cost_report(study, spec))
-    write_json(root / name / SEARCH_FILE, _search_record(study, trial, budget))
+    write_json(root / name / SEARCH_FILE, _search_record(study, trial, budget, spec))
     return root / name
+
+
+def _trainable(spec: "ModelSpec") -> "ModelSpec":
+    from model_zoo.spec.heads import change_output
+
+    if spec.task != "segmentation":
+        return spec
+    return replace(spec, head=change_output(spec.head, "logits"))
 
 
 def _save_trained(
@@ -121,7 +132,7 @@ def _untrained(spec: "ModelSpec", root: Path, name: str) -> Any:
     return presets.Preset(
         name=name,
         architecture=spec.family,
-        task="classification",
+        task=spec.task,
         spec_id=spec.spec_id,
         param_count=graph.param_count,
         macs=graph.macs,
@@ -140,8 +151,12 @@ def _cost_report(study: Study, spec: "ModelSpec") -> Any:
     return estimate(spec, target=study.manifest.config.target).to_dict()
 
 
-def _search_record(study: Study, trial: Trial, budget: Budget) -> dict[str, Any]:
+def _search_record(study: Study, trial: Trial, budget: Budget, spec: "ModelSpec") -> dict[str, Any]:
+    from model_zoo.spec import ClassifierHead
+
     config = study.manifest.config
+    head = spec.head
+    deployed = None if head is None or isinstance(head, ClassifierHead) else head.output.name
     return {
         "space": study.manifest.space_id,
         "target": config.target,
@@ -154,6 +169,7 @@ def _search_record(study: Study, trial: Trial, budget: Budget) -> dict[str, Any]
         "winner": {
             "number": trial.number,
             "key": trial.key,
+            "output": deployed,
             "genotype": list(trial.genotype),
             "quality": trial.quality,
             "cost": dict(zip(study.quantities, trial.cost.values, strict=True)),

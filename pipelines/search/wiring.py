@@ -31,7 +31,7 @@ def make_problem(config: SearchConfig, *, service: "CostClient | None" = None) -
     """
     from hw_model.cost import EVALUATOR_ID
     from hw_model.targets.loader import load_target
-    from pipelines.search.spaces import space_entry
+    from pipelines.search.spaces import canonical_key, space_entry
 
     entry = space_entry(config.space)
     space, pruned_id = make_space(config)
@@ -43,7 +43,7 @@ def make_problem(config: SearchConfig, *, service: "CostClient | None" = None) -
         cost_id=f"{target.target_id}/{service.evaluator_id if service else EVALUATOR_ID}",
         quantities=QUANTITIES,
         costs=_costs(target, service.costs if service else _costs_here(target)),
-        key=entry.canonical_key,
+        key=canonical_key,
         describe=_describe,
     )
 
@@ -54,12 +54,14 @@ def make_space(config: SearchConfig) -> "tuple[Space[ModelSpec], str]":
     Raises:
         UnknownNameError: no such space or target.
         DataError: the file that prunes it cannot be read.
-        UsageError: that file is for another space or target, or changed since the study began.
+        UsageError: that file is for another space or target, or changed since the study began, or the space
+            cannot be pruned.
     """
     from hw_model.targets.loader import load_target
     from pipelines.search.spaces import space_entry
 
-    space = space_entry(config.space).make(
+    entry = space_entry(config.space)
+    space = entry.make(
         image_size=config.image_size,
         channels=config.channels,
         num_classes=config.num_classes,
@@ -67,6 +69,7 @@ def make_space(config: SearchConfig) -> "tuple[Space[ModelSpec], str]":
     )
     if not config.prune:
         return space, ""
+    entry.check_prunable()
     from pipelines.search.prune_file import read_pruning
     from pipelines.search.pruning import pruned_space
 

@@ -101,7 +101,8 @@ class TrainedQuality:
         started = time.perf_counter()
         dataset, recipe, space = self._load()
         keras.utils.set_random_seed(seed)
-        model = create_model(space.bind(genotype))
+        spec = space.bind(genotype)
+        model = create_model(spec, output="logits" if spec.task == "segmentation" else None)
         folder = self._artifacts / key
         result = train(
             model,
@@ -145,11 +146,13 @@ def search_data(config: SearchConfig) -> "ImageDataset":
     """The training split of the config's data, parted into `train` and, as `test`, the held-out images.
 
     Raises:
-        UsageError: the space is for another number of classes.
+        UsageError: the space is for another task or number of classes.
     """
     from pipelines.data import load_dataset, subset
+    from pipelines.search.spaces import space_entry
 
     whole = load_dataset(config.quality.data)
+    space_entry(config.space).check_data(whole.name, whole.task)
     if whole.num_classes != config.num_classes:
         raise UsageError(
             f"Data set {whole.name} has {whole.num_classes} classes; set num_classes to that. "

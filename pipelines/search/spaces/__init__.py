@@ -1,15 +1,15 @@
-"""Search spaces by name: what each is made of, and which specs of it are the same network."""
+"""Search spaces by name: what each is made of, and what a search in it takes unless told otherwise."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from hw_model.errors import UnknownNameError
+from hw_model.errors import UnknownNameError, UsageError
 from model_zoo.spec import ModelSpec, Space
-from pipelines.search.spaces import mobilenet_edgetpu_v2
-from pipelines.search.spaces.encode import genotype_of
+from model_zoo.spec.image import Task
+from pipelines.search.spaces import autoseg_edgetpu, mobilenet_edgetpu_v2
+from pipelines.search.spaces.encode import canonical_key, genotype_of
 
-__all__ = ["SPACES", "SpaceEntry", "genotype_of", "space_entry"]
+__all__ = ["SPACES", "SpaceEntry", "canonical_key", "genotype_of", "space_entry"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,17 +19,55 @@ class SpaceEntry:
     name: str
     version: int
     make: Callable[..., Space[ModelSpec]]
-    canonical_key: Callable[[Any], str]
+    task: Task
+    #: The image size and classes its family was published for.
+    image_size: int
+    num_classes: int
+    #: Recipe of a trial's training.
+    recipe: str
+    #: Whether the block analyzer can tell which of its blocks are never useful.
+    prunable: bool
+
+    def check_data(self, name: str, task: str) -> None:
+        """Raises `UsageError` when the space is for another task than data set `name`."""
+        if task != self.task:
+            others = [entry.name for entry in SPACES.values() if entry.task == task]
+            hint = f"take --space {' or '.join(others)}, or other data" if others else "take other"
+            raise UsageError(
+                f"Space {self.name} is for {self.task} and data set {name} for {task}; {hint}"
+            )
+
+    def check_prunable(self) -> None:
+        """Raises `UsageError` when blocks cannot be left out of the space."""
+        if not self.prunable:
+            raise UsageError(
+                f"Blocks cannot be pruned from space {self.name}; search it whole, without --prune"
+            )
 
 
-SPACES: dict[str, SpaceEntry] = {
-    "mobilenet_edgetpu_v2": SpaceEntry(
+_ENTRIES = (
+    SpaceEntry(
         name="mobilenet_edgetpu_v2",
         version=mobilenet_edgetpu_v2.VERSION,
         make=mobilenet_edgetpu_v2.make_space,
-        canonical_key=mobilenet_edgetpu_v2.canonical_key,
-    )
-}
+        task="classification",
+        image_size=224,
+        num_classes=1001,
+        recipe="search_short",
+        prunable=True,
+    ),
+    SpaceEntry(
+        name="autoseg",
+        version=autoseg_edgetpu.VERSION,
+        make=autoseg_edgetpu.make_space,
+        task="segmentation",
+        image_size=512,
+        num_classes=32,
+        recipe="search_segment_short",
+        prunable=False,
+    ),
+)
+SPACES: dict[str, SpaceEntry] = {entry.name: entry for entry in _ENTRIES}
 
 
 def space_entry(name: str) -> SpaceEntry:

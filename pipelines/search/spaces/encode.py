@@ -1,11 +1,13 @@
-"""From a spec back to the genotype of a space: proves that a published network is a point of it."""
+"""From a spec back to a space: the genotype of a published network, and the key that equal networks share."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from hw_model.errors import UsageError
 from model_zoo.spec import ModelSpec, Node, OneOf, Space, Stack
+from pipelines.search.spaces.autoseg_edgetpu import AutoSegSpace, plan_of
 
 Point = dict[str, Any]
 
@@ -16,13 +18,24 @@ def genotype_of(space: Space[ModelSpec], spec: ModelSpec) -> tuple[int, ...]:
     Raises:
         UsageError: the spec is no point of the space.
     """
-    point = _match(space.template, spec, "", {})
+    value = plan_of(spec) if isinstance(space, AutoSegSpace) else spec
+    point = _match(space.template, value, "", {})
     if point is not None:
         free = {choice.path: choice.values[0] for choice in space.choices}
         genotype = space.encode({**free, **point})
         if space.bind(genotype) == spec:
             return genotype
     raise UsageError(f"The space holds no network equal to spec {spec.spec_id}")
+
+
+def canonical_key(spec: ModelSpec) -> str:
+    """Equal for specs that are the same network, however their blocks are gathered in stacks."""
+    blocks = [
+        (b.kind, b.kernel, b.stride, b.mid_filters, b.filters, b.residual, b.group_size)
+        for b in spec.backbone.blocks()
+    ]
+    parts = (spec.input, spec.backbone.stem, blocks, spec.backbone.drop_connect, spec.head)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
 def _match(template: Any, value: Any, path: str, point: Point) -> Point | None:

@@ -7,12 +7,10 @@ Source: Akin et al., "Searching for Efficient Neural Architectures for On-Device
 group below 32 channels, no swish, no squeeze-and-excite.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from hw_model.errors import UsageError
 from model_zoo import create_spec
 from model_zoo.spec import (
     Backbone,
@@ -95,16 +93,7 @@ class EdgeTpuSpace(Space[ModelSpec]):
 
     def bind(self, genotype: Sequence[int] | Mapping[str, Any]) -> ModelSpec:
         """The network a genotype stands for; raises `UsageError` for a wrong length or value."""
-        genes = self.encode(genotype) if isinstance(genotype, Mapping) else genotype
-        if len(genes) != len(self.choices):
-            raise UsageError(
-                f"A genotype here has {len(self.choices)} entries. Received: {len(genes)}"
-            )
-        for gene, choice in zip(genes, self.choices, strict=True):
-            if not 0 <= gene < len(choice.values):
-                last = len(choice.values) - 1
-                raise UsageError(f"The gene of {choice.path} is from 0 to {last}. Received: {gene}")
-        return super().bind(self.settled(genes))
+        return super().bind(self.settled(self.genes(genotype)))
 
     def settled(self, genotype: Sequence[int]) -> list[int]:
         """The genotype with `fused` wherever `group_fused` is impossible, and with better blocks where known."""
@@ -217,13 +206,3 @@ def _slot(number: int, stage: Stage, stride: int, width: float, *, repeats: int)
         group_size=one_of(*GROUP_SIZES, name=f"stage{number}.group_size"),
         repeats=repeats,
     )
-
-
-def canonical_key(spec: ModelSpec) -> str:
-    """Equal for specs that are the same network, however their blocks are gathered in stacks."""
-    blocks = [
-        (b.kind, b.kernel, b.stride, b.mid_filters, b.filters, b.residual, b.group_size)
-        for b in spec.backbone.blocks()
-    ]
-    parts = (spec.input, spec.backbone.stem, blocks, spec.backbone.drop_connect, spec.head)
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]

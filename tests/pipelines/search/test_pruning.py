@@ -26,8 +26,8 @@ from pipelines.search import (
 from pipelines.search.domination import BlockChoice
 from pipelines.search.prune_file import Pruning, read_pruning
 from pipelines.search.pruning import find_pruning, pruned_space, slots_of, work_of
-from pipelines.search.spaces import genotype_of, space_entry
-from pipelines.search.spaces.mobilenet_edgetpu_v2 import EdgeTpuSpace, canonical_key
+from pipelines.search.spaces import canonical_key, genotype_of, space_entry
+from pipelines.search.spaces.mobilenet_edgetpu_v2 import EdgeTpuSpace
 from pipelines.search.wiring import make_problem
 
 CASES = [("pixel6", 224, 1.0), ("coral_usb", 224, 1.0), ("pixel6", 28, 0.25)]

@@ -10,8 +10,8 @@ from hw_model.graph import verify
 from model_zoo import create_spec
 from model_zoo.spec import ModelSpec, Space, from_json
 from pipelines.search import Budget, SearchConfig
-from pipelines.search.spaces import genotype_of, space_entry
-from pipelines.search.spaces.mobilenet_edgetpu_v2 import EdgeTpuSpace, canonical_key
+from pipelines.search.spaces import canonical_key, genotype_of, space_entry
+from pipelines.search.spaces.mobilenet_edgetpu_v2 import EdgeTpuSpace
 from pipelines.search.wiring import make_problem
 
 SIZES = ("tiny", "xs", "s", "m", "l")
