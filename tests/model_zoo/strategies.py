@@ -2,7 +2,17 @@
 
 from hypothesis import strategies as st
 
-from model_zoo.spec import Backbone, ClassifierHead, ImageInput, ModelSpec, Stack, Stem
+from model_zoo.spec import (
+    Backbone,
+    BifpnHead,
+    ClassifierHead,
+    DeepLabHead,
+    ImageInput,
+    ModelSpec,
+    SegmentationOutput,
+    Stack,
+    Stem,
+)
 
 KINDS = ("dw", "fused", "group_fused", "fused_late_stride", "project")
 
@@ -71,4 +81,59 @@ def specs(draw: st.DrawFn) -> ModelSpec:
         input=ImageInput(height=side, width=side + 1, channels=draw(st.sampled_from((1, 3)))),
         backbone=backbone,
         head=draw(st.sampled_from((head, head, None))),
+    )
+
+
+@st.composite
+def segmentation_specs(draw: st.DrawFn) -> ModelSpec:
+    """Small networks with a segmentation head: any image size, levels, widths and output."""
+    strides = draw(st.sampled_from(((2, 2, 2, 2), (2, 2, 2), (2, 1, 2, 2))))
+    rows = tuple(
+        Stack(kind=draw(st.sampled_from(("dw", "fused"))), filters=8, stride=stride, expansion=2)
+        for stride in strides
+    )
+    backbone = Backbone(stem=Stem(kernel=3, filters=8), stacks=rows)
+    output = draw(
+        st.sampled_from(
+            (
+                SegmentationOutput(),
+                SegmentationOutput(kind="argmax"),
+                SegmentationOutput(kind="fused_argmax", size=24),
+            )
+        )
+    )
+    last = backbone.levels[-1]
+    classes = draw(st.integers(1, 9))
+    bifpn = BifpnHead(
+        num_classes=classes,
+        min_level=draw(st.integers(2, last - 1)),
+        max_level=draw(st.integers(last, 8)),
+        filters=draw(st.sampled_from((4, 12))),
+        repeats=draw(st.integers(1, 2)),
+        output=output,
+    )
+    deeplab = DeepLabHead(
+        num_classes=classes,
+        level=last,
+        low_level=draw(st.integers(1, last - 1)),
+        pyramid_filters=8,
+        rates=draw(st.sampled_from(((), (2,), (3, 6)))),
+        low_filters=4,
+        filters=8,
+        repeats=draw(st.integers(1, 2)),
+        output=output,
+    )
+    return ModelSpec(
+        family=draw(
+            st.sampled_from(
+                (
+                    "autoseg_edgetpu",
+                    "deeplabv3plus_mobilenet_edgetpu_v2",
+                    "deeplabv3plus_mobilenet_v2",
+                )
+            )
+        ),
+        input=ImageInput(height=draw(st.integers(64, 256)), width=draw(st.integers(64, 256))),
+        backbone=backbone,
+        head=draw(st.sampled_from((bifpn, deeplab))),
     )

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from keras import ops
-from strategies import specs
+from strategies import segmentation_specs, specs
 
 import model_zoo
-from hw_model.graph import Graph
+from hw_model.graph import Graph, verify
 from model_zoo.create import create_spec
 from model_zoo.nn.layers import GroupConv2D
 from model_zoo.nn.model import ZooModel
@@ -42,6 +42,13 @@ def test_random_specs_give_the_same_graph_and_keras_model(spec: ModelSpec) -> No
     _assert_same(ZooModel(spec), spec.graph())
 
 
+@settings(max_examples=8)
+@given(segmentation_specs())
+def test_random_segmentation_specs_give_the_same_graph_and_keras_model(spec: ModelSpec) -> None:
+    keras.backend.clear_session()
+    _assert_same(ZooModel(spec), verify(spec.graph()))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(entries()))
 def test_every_published_network_gives_the_same_graph_and_keras_model(name: str) -> None:
@@ -50,7 +57,15 @@ def test_every_published_network_gives_the_same_graph_and_keras_model(name: str)
 
 
 @pytest.mark.parametrize(
-    "name", ["mobilenet_edgetpu_v2_tiny", "mobilenet_edgetpu_v1_dm0p75", "efficientnet_edgetpu_s"]
+    "name",
+    [
+        "mobilenet_edgetpu_v2_tiny",
+        "mobilenet_edgetpu_v1_dm0p75",
+        "efficientnet_edgetpu_s",
+        "autoseg_edgetpu_xs",
+        "deeplabv3plus_mobilenet_edgetpu_v2_xs",
+        "deeplabv3plus_mobilenet_v2",
+    ],
 )
 def test_one_network_of_each_family_gives_the_same_graph_and_keras_model(name: str) -> None:
     spec = create_spec(name, num_classes=1000)

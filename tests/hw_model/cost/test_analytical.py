@@ -39,6 +39,7 @@ SAMPLES: dict[str, tuple[ops.OpType, tuple[Shape, ...]]] = {
     "Pad": (ops.Pad(padding=((0, 0), (1, 1), (1, 1), (0, 0))), (IMAGE,)),
     "Pool": (ops.Pool(mode="max", kernel=(2, 2), stride=(2, 2)), (IMAGE,)),
     "Quantize": (ops.Quantize(dtype="int8"), (IMAGE,)),
+    "QuantizedArgMax": (ops.QuantizedArgMax(), (IMAGE,)),
     "Reduce": (ops.Reduce(function="sum", axes=(-1,)), (IMAGE,)),
     "Reshape": (ops.Reshape(shape=(1, 1024)), (IMAGE,)),
     "Resize": (ops.Resize(mode="bilinear", size=(16, 16)), (IMAGE,)),
