@@ -11,6 +11,7 @@ from pipelines.cli.options import (
     add_evaluator,
     add_json,
     add_model,
+    add_output,
     add_size,
     add_target,
 )
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_evaluator(parser)
     add_cost_service(parser)
     add_size(parser)
+    add_output(parser)
     parser.add_argument(
         "--top", metavar="N", type=int, default=8, help="slowest operations to show (default: 8)"
     )
@@ -70,9 +72,9 @@ def run(args: argparse.Namespace) -> Answer:
     if args.top < 0:
         raise UsageError(f"--top must be at least 0. Received: {args.top}")
     size = parse_size(args.input_size)
-    if is_tflite(args.model) and (size or args.num_classes):
+    if is_tflite(args.model) and (size or args.num_classes or args.output):
         raise UsageError(
-            "A .tflite file has its size and classes; leave --input-size and --num-classes out"
+            "A .tflite file has its size, classes and output; leave --input-size, --num-classes and --output out"
         )
     if args.trace and (args.evaluator != "simulator" or args.schedule):
         raise UsageError(
@@ -80,7 +82,7 @@ def run(args: argparse.Namespace) -> Answer:
         )
     if args.cost and (args.trace or args.schedule):
         raise UsageError("--trace and --schedule are computed here; leave --cost out")
-    graph = graph_of(args.model, size=size, num_classes=args.num_classes)
+    graph = graph_of(args.model, size=size, num_classes=args.num_classes, output=args.output)
     if args.schedule:
         if args.memory or args.memory_svg:
             raise UsageError("--memory needs one target: leave --schedule out")

@@ -74,7 +74,7 @@ def _evaluate_model(reference: str, dataset: "ImageDataset", split: str) -> dict
         raise UsageError(
             f"{reference} is an architecture without weights; name a preset, a weights folder or a .keras file"
         )
-    classes = TASKS[dataset.task].classes_of(model.output_shape)
+    classes = TASKS[dataset.task].classes_of(model)
     if classes != dataset.num_classes:
         raise UsageError(
             f"{reference} answers with {model.output_shape}, {dataset.name} has {dataset.num_classes} classes "

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.cli.answer import Answer, facts, table
-from pipelines.cli.options import add_json, add_model, add_size
+from pipelines.cli.options import add_json, add_model, add_output, add_size
 from pipelines.cli.references import parse_size, spec_of
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `info`."""
     add_model(parser)
     add_size(parser)
+    add_output(parser)
     parser.add_argument(
         "--spec", action="store_true", help="print the spec as JSON, to edit and use as spec.json"
     )
@@ -31,7 +32,12 @@ def run(args: argparse.Namespace) -> Answer:
     from pipelines.report.architecture import architecture
     from pipelines.report.published import published_figures
 
-    spec = spec_of(args.model, size=parse_size(args.input_size), num_classes=args.num_classes)
+    spec = spec_of(
+        args.model,
+        size=parse_size(args.input_size),
+        num_classes=args.num_classes,
+        output=args.output,
+    )
     if args.spec:
         from hw_model import codec
 

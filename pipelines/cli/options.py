@@ -71,6 +71,16 @@ SOURCES = (
 )
 
 
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """`--output`."""
+    parser.add_argument(
+        "--output",
+        metavar="FORM",
+        help="for segmentation: logits, argmax, or fused_argmax_SIZE such as fused_argmax_256 "
+        "(default: the model's own)",
+    )
+
+
 def add_data(parser: argparse.ArgumentParser) -> None:
     """`--data` and what goes with it."""
     parser.add_argument("--data", metavar="SRC", required=True, help=SOURCES)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hw_model.errors import UsageError
 from pipelines.cli.answer import Answer, facts
-from pipelines.cli.options import add_data, add_json, add_model, add_target
+from pipelines.cli.options import add_data, add_json, add_model, add_output, add_target
 from pipelines.cli.references import load, parse_size
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument("--out", metavar="FILE.tflite", required=True, help="file to write")
     add_target(parser, default=None)
+    add_output(parser)
     parser.add_argument(
         "--samples", metavar="N", type=int, help="calibration images (default: up to 100)"
     )
@@ -47,6 +48,8 @@ def run(args: argparse.Namespace) -> Answer:
         args.data, download=args.download, image_size=parse_size(args.image_size)
     )
     model = load(args.model)
+    if args.output is not None:
+        model = model.with_output(args.output)
     untrained = getattr(model, "weights_origin", "") == "random"
     if untrained and not args.allow_untrained:
         raise UsageError(
@@ -72,7 +75,7 @@ def run(args: argparse.Namespace) -> Answer:
 def _test_split(model: Any, dataset: "ImageDataset", reference: str) -> Any:
     from pipelines.tasks import TASKS
 
-    classes = TASKS[dataset.task].classes_of(model.output_shape)
+    classes = TASKS[dataset.task].classes_of(model)
     if classes != dataset.num_classes:
         raise UsageError(
             f"{reference} answers with {model.output_shape}, {dataset.name} has {dataset.num_classes} classes "

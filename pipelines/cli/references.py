@@ -34,9 +34,13 @@ def is_tflite(reference: str) -> bool:
 
 
 def spec_of(
-    reference: str, *, size: tuple[int, int] | None = None, num_classes: int | None = None
+    reference: str,
+    *,
+    size: tuple[int, int] | None = None,
+    num_classes: int | None = None,
+    output: str | None = None,
 ) -> "ModelSpec":
-    """The architecture a reference stands for, for another image size or class count where asked.
+    """The architecture a reference stands for, for another image size, class count or output where asked.
 
     Raises:
         UnknownNameError: no such name; suggests near ones.
@@ -50,6 +54,10 @@ def spec_of(
         if spec.head is None:
             raise UsageError(f"{reference} is a backbone: it has no classes to change")
         spec = replace(spec, head=replace(spec.head, num_classes=num_classes))
+    if output is not None:
+        from model_zoo.spec.heads import change_output
+
+        spec = replace(spec, head=change_output(spec.head, output))
     return spec
 
 
@@ -86,14 +94,18 @@ def read_spec(path: Path) -> "ModelSpec":
 
 
 def graph_of(
-    reference: str, *, size: tuple[int, int] | None = None, num_classes: int | None = None
+    reference: str,
+    *,
+    size: tuple[int, int] | None = None,
+    num_classes: int | None = None,
+    output: str | None = None,
 ) -> "Graph":
     """The graph of a model as trained, or of a `.tflite` file as it is."""
     if is_tflite(reference):
         from hw_model.io import read_tflite
 
         return read_tflite(require_file(reference))
-    graph = spec_of(reference, size=size, num_classes=num_classes).graph()
+    graph = spec_of(reference, size=size, num_classes=num_classes, output=output).graph()
     return replace(graph, name=Path(reference).stem if "/" in reference else reference)
 
 

@@ -32,8 +32,8 @@ class Task(ABC):
         """Batches of a split of this task; `settings` are those of `Batches`."""
 
     @abstractmethod
-    def classes_of(self, output_shape: Any) -> int | None:
-        """Number of classes a model with this output shape tells apart; None where it cannot do the task."""
+    def classes_of(self, model: Any) -> int | None:
+        """Number of classes a model tells apart; None where it cannot do the task."""
 
     @abstractmethod
     def loss(self, *, from_logits: bool, label_smoothing: float) -> Any:
@@ -69,11 +69,10 @@ class Task(ABC):
 
     def check_fit(self, model: Any, dataset: ImageDataset) -> None:
         """Raises `UsageError` when the model's classes are not the data's."""
-        shape = model.output_shape
-        if self.classes_of(shape) != dataset.num_classes:
+        if self.classes_of(model) != dataset.num_classes:
             raise UsageError(
-                f"Data set {dataset.name!r} has {dataset.num_classes} classes for {self.NAME} but the "
-                f"model's output shape is {shape}; build it with num_classes={dataset.num_classes}."
+                f"Data set {dataset.name!r} has {dataset.num_classes} classes for {self.NAME} but the model's "
+                f"output shape is {model.output_shape}; build it with num_classes={dataset.num_classes}."
             )
 
 

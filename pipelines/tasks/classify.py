@@ -21,9 +21,9 @@ class Classification(Task):
     def batches(self, split: LabelSplit, **settings: Any) -> Batches:
         return LabelBatches(split, **settings)
 
-    def classes_of(self, output_shape: Any) -> int | None:
-        fits = isinstance(output_shape, tuple) and len(output_shape) == 2
-        return output_shape[1] if fits else None
+    def classes_of(self, model: Any) -> int | None:
+        shape = model.output_shape
+        return shape[1] if isinstance(shape, tuple) and len(shape) == 2 else None
 
     def loss(self, *, from_logits: bool, label_smoothing: float) -> Any:
         import keras

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hw_model.errors import UsageError
 from pipelines.data.batches import Batches, Preprocess, plain_errors
-from pipelines.data.dataset import IGNORED, MaskSplit
+from pipelines.data.dataset import IGNORED, ImageDataset, MaskSplit
 from pipelines.data.mask_batches import MaskBatches
 from pipelines.tasks.base import Metrics, Task, input_shape_of, preprocessing_of
 
@@ -61,9 +61,20 @@ class Segmentation(Task):
     def batches(self, split: MaskSplit, **settings: Any) -> Batches:
         return MaskBatches(split, **settings)
 
-    def classes_of(self, output_shape: Any) -> int | None:
-        fits = isinstance(output_shape, tuple) and len(output_shape) == 4
-        return output_shape[3] if fits else None
+    def classes_of(self, model: Any) -> int | None:
+        spec = getattr(model, "spec", None)
+        if spec is not None:
+            return spec.head.num_classes if spec.task == self.NAME else None
+        shape = model.output_shape
+        return shape[3] if isinstance(shape, tuple) and len(shape) == 4 else None
+
+    def check_fit(self, model: Any, dataset: ImageDataset) -> None:
+        super().check_fit(model, dataset)
+        if len(model.output_shape) != 4 or model.output_shape[3] != dataset.num_classes:
+            raise UsageError(
+                "A segmentation network is trained on its logits and gets another output afterwards: build it "
+                f"with output='logits'. Received output shape: {model.output_shape}"
+            )
 
     def loss(self, *, from_logits: bool, label_smoothing: float) -> Any:
         if label_smoothing:
@@ -111,11 +122,11 @@ def score_model(
 
     `num_classes` is needed where the model answers with class ids.
     """
-    shape = model.output_shape
-    classes = num_classes or Segmentation().classes_of(shape)
+    classes = num_classes or Segmentation().classes_of(model)
     if classes is None:
         raise UsageError(
-            f"A segmentation model answers with (N, h, w, classes). Received output shape: {shape}"
+            "A segmentation model answers with (N, h, w, classes). "
+            f"Received output shape: {model.output_shape}"
         )
     height, width, _ = split.image_shape
     batches = MaskBatches(

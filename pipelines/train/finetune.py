@@ -40,7 +40,7 @@ def finetune(
         model = source.with_head(dataset.num_classes, class_names=dataset.class_names)
         if source.class_names == dataset.class_names:
             model.set_weights(source.get_weights())
-    elif task_of(dataset.train).classes_of(model.output_shape) != dataset.num_classes:
+    elif task_of(dataset.train).classes_of(model) != dataset.num_classes:
         raise UsageError(
             f"The model's output shape is {model.output_shape} and data set {dataset.name!r} has "
             f"{dataset.num_classes} classes for {dataset.task}; replace its last layer first."
