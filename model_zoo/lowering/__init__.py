@@ -7,13 +7,13 @@ from typing import TypeVar
 from hw_model.errors import SpecError
 from hw_model.graph import Builder
 from model_zoo.lowering.backbone import lower_backbone, lower_block
-from model_zoo.lowering.bifpn import lower_bifpn
+from model_zoo.lowering.bifpn import lower_bifpn, lower_pyramid
 from model_zoo.lowering.classify import lower_classifier
 from model_zoo.lowering.deeplab import lower_deeplab
 from model_zoo.lowering.outputs import lower_output
 from model_zoo.spec.base import is_open
 from model_zoo.spec.image import ClassifierHead, Head, ImageInput, ModelSpec
-from model_zoo.spec.segmentation import BifpnHead, SegmentationHead
+from model_zoo.spec.segmentation import BifpnHead, DeepLabHead
 
 __all__ = ["lower", "lower_block"]
 H = TypeVar("H")
@@ -40,20 +40,27 @@ def _lower_head(spec: ModelSpec, head: Head, builder: Builder[H, R], levels: Map
     if isinstance(head, ClassifierHead):
         last = list(levels.values())[-1]
         return builder.part(head, last, partial(lower_classifier, head))
-    finest = head.min_level if isinstance(head, BifpnHead) else head.low_level
-    read = {name: x for name, x in levels.items() if int(name[1:]) >= finest}
-    lower_maps = partial(_lower_segmentation, head, spec.input, tuple(read))
+    # Parts are kept small where many networks share them: pyramids differ, what follows them seldom does.
+    if isinstance(head, BifpnHead):
+        pyramid = lower_pyramid(head, builder, levels)
+        return builder.join((head, spec.input), pyramid, partial(_lower_bifpn, head, spec.input))
+    read = {name: x for name, x in levels.items() if int(name[1:]) >= head.low_level}
+    lower_maps = partial(_lower_deeplab, head, spec.input, tuple(read))
     return builder.join((head, spec.input, tuple(read)), tuple(read.values()), lower_maps)
 
 
-def _lower_segmentation(
-    head: SegmentationHead,
+def _lower_bifpn(
+    head: BifpnHead, image: ImageInput, builder: Builder[H, R], pyramid: tuple[H, ...]
+) -> H:
+    return lower_output(head.output, image, builder, lower_bifpn(head, builder, pyramid))
+
+
+def _lower_deeplab(
+    head: DeepLabHead,
     image: ImageInput,
     names: tuple[str, ...],
     builder: Builder[H, R],
     maps: tuple[H, ...],
 ) -> H:
-    levels = dict(zip(names, maps, strict=True))
-    if isinstance(head, BifpnHead):
-        return lower_output(head.output, image, builder, lower_bifpn(head, builder, levels))
-    return lower_output(head.output, image, builder, lower_deeplab(head, builder, levels))
+    scores = lower_deeplab(head, builder, dict(zip(names, maps, strict=True)))
+    return lower_output(head.output, image, builder, scores)

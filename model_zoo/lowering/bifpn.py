@@ -4,6 +4,7 @@ Source: published AutoSeg-EdgeTPU head; sums are plain, convolutions separable w
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from hw_model.graph import Builder, ops
@@ -16,34 +17,35 @@ LATERAL = "bifpn_lateral"
 CLASSIFIER = "segment_logits"
 
 
-def lower_bifpn(head: BifpnHead, b: Builder[H, R], levels: Mapping[str, H]) -> H:
-    """Scores (N, h, w, num_classes) at `min_level` from the backbone's maps."""
-    maps = _pyramid(head, b, levels)
+def lower_pyramid(head: BifpnHead, b: Builder[H, R], levels: Mapping[str, H]) -> tuple[H, ...]:
+    """One map per level at the head's width; the backbone's last map is pooled for what lies beyond."""
+    maps: list[H] = []
+    for level in range(head.min_level, head.max_level + 1):
+        within, beyond = f"P{level}" in levels, f"P{level - 1}" in levels
+        x = levels[f"P{level}"] if within else levels[f"P{level - 1}"] if beyond else maps[-1]
+        key = (LATERAL, head.filters, within, beyond)
+        maps.append(b.part(key, x, partial(_lateral, head.filters, level, within, beyond)))
+    return tuple(maps)
+
+
+def _lateral(filters: int, level: int, within: bool, beyond: bool, b: Builder[H, R], x: H) -> H:
+    if within or beyond:
+        x = b.conv(x, filters, 1, bias=True, name=f"{LATERAL}_{level}_conv2d")
+    if within:
+        return b.batch_norm(x, name=f"{LATERAL}_{level}_bn")
+    pool = ops.Pool(mode="average", kernel=(3, 3), stride=(2, 2), padding="same")
+    return b.emit(pool, (x,), name=f"bifpn_pool_{level}")[0]
+
+
+def lower_bifpn(head: BifpnHead, b: Builder[H, R], pyramid: Sequence[H]) -> H:
+    """Scores (N, h, w, num_classes) at `min_level` from the maps of `lower_pyramid`."""
+    maps = list(pyramid)
     for cell in range(head.repeats):
         maps = _cell(head, b, maps, f"bifpn_cell_{cell}")
     x = _sum(b, maps, b.shape(maps[0])[1:3], "segment_merge")
     x = _separable(b, x, head.filters, "segment_conv")
     x = b.depthwise(x, 3, name=f"{CLASSIFIER}_depthwise")
     return b.conv(x, head.num_classes, 1, bias=True, name=f"{CLASSIFIER}_conv2d")
-
-
-def _pyramid(head: BifpnHead, b: Builder[H, R], levels: Mapping[str, H]) -> list[H]:
-    """One map per level at the head's width; the backbone's last map is pooled for what lies beyond."""
-    maps: list[H] = []
-    for level in range(head.min_level, head.max_level + 1):
-        if f"P{level}" in levels:
-            x = _lateral(head, b, levels[f"P{level}"], level)
-            maps.append(b.batch_norm(x, name=f"{LATERAL}_{level}_bn"))
-            continue
-        beyond = f"P{level - 1}" in levels
-        x = _lateral(head, b, levels[f"P{level - 1}"], level) if beyond else maps[-1]
-        pool = ops.Pool(mode="average", kernel=(3, 3), stride=(2, 2), padding="same")
-        maps.append(b.emit(pool, (x,), name=f"bifpn_pool_{level}")[0])
-    return maps
-
-
-def _lateral(head: BifpnHead, b: Builder[H, R], x: H, level: int) -> H:
-    return b.conv(x, head.filters, 1, bias=True, name=f"{LATERAL}_{level}_conv2d")
 
 
 def _cell(head: BifpnHead, b: Builder[H, R], maps: Sequence[H], prefix: str) -> list[H]:

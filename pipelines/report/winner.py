@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from hw_model import CostReport, codec, estimate
 from model_zoo import create_spec, registry
-from model_zoo.spec import ClassifierHead, ModelSpec, diff
+from model_zoo.spec import BifpnHead, DeepLabHead, ModelSpec, diff
 from pipelines.report.architecture import HEADINGS, architecture, cells
 from pipelines.report.cost import cost_section
 from pipelines.report.markup import Html, el, join, table
@@ -60,7 +60,7 @@ def architecture_table(spec: ModelSpec) -> Html:
 def published_twins(spec: ModelSpec, *, width: float = 1.0) -> list[tuple[str, ModelSpec]]:
     """Published sizes of the spec's family, fitted to its input, classes and output, at a width of the space."""
     size, head = spec.input, spec.head
-    plain = head is None or isinstance(head, ClassifierHead)
+    output = head.output.name if isinstance(head, BifpnHead | DeepLabHead) else None
     return [
         (
             name if width == 1.0 else f"{name} at width {width:g}",
@@ -70,7 +70,7 @@ def published_twins(spec: ModelSpec, *, width: float = 1.0) -> list[tuple[str, M
                 input_shape=(size.height, size.width, size.channels),
                 width=width,
                 strides="fit",
-                output=None if plain else head.output.name,
+                output=output,
             ),
         )
         for name in (f"{spec.family}_{suffix}" for suffix in _PUBLISHED.get(spec.family, ()))

@@ -152,11 +152,11 @@ def _cost_report(study: Study, spec: "ModelSpec") -> Any:
 
 
 def _search_record(study: Study, trial: Trial, budget: Budget, spec: "ModelSpec") -> dict[str, Any]:
-    from model_zoo.spec import ClassifierHead
+    from model_zoo.spec import BifpnHead, DeepLabHead
 
     config = study.manifest.config
     head = spec.head
-    deployed = None if head is None or isinstance(head, ClassifierHead) else head.output.name
+    output = head.output.name if isinstance(head, BifpnHead | DeepLabHead) else None
     return {
         "space": study.manifest.space_id,
         "target": config.target,
@@ -169,7 +169,7 @@ def _search_record(study: Study, trial: Trial, budget: Budget, spec: "ModelSpec"
         "winner": {
             "number": trial.number,
             "key": trial.key,
-            "output": deployed,
+            "output": output,
             "genotype": list(trial.genotype),
             "quality": trial.quality,
             "cost": dict(zip(study.quantities, trial.cost.values, strict=True)),

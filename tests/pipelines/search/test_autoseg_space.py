@@ -1,4 +1,4 @@
-"""The space around AutoSeg-EdgeTPU: published networks are points of it, every point is a network, searches run in it."""
+"""The space around AutoSeg-EdgeTPU: published networks are points of it, points are networks, searches run in it."""
 
 from dataclasses import replace
 from pathlib import Path
