@@ -28,6 +28,7 @@ from hw_model.service.worker import (
     REFUSED,
     SIZE,
     STOP,
+    TOOK,
     WorkerSettings,
     main,
     outcome_of,
@@ -42,7 +43,8 @@ AGAIN_S = 1.0
 #: Workers one batch may lose without any of its requests being the cause.
 MAX_LOSSES = 3
 #: A worker is handed as many batches as it is likely to answer in this time: the way there costs it none.
-AHEAD_S = 0.02
+AHEAD_S = 0.01
+MOST_AHEAD = 16
 #: Answers of a busy worker are looked at so often and not one by one: waking up takes longer than passing one on.
 GATHER_S = 0.003
 
@@ -171,7 +173,7 @@ class WorkerPool:
         """Gives batches to workers that are free, or soon will be; one that nobody waits for is dropped."""
         while self._waiting and self._ready:
             worker = min(self._ready, key=_Worker.work_s)
-            if worker.work_s() > AHEAD_S:
+            if worker.work_s() > AHEAD_S or len(worker.flight) >= MOST_AHEAD:
                 return
             job = self._waiting.popleft()
             if not job.done.done():
@@ -248,7 +250,7 @@ class _Worker(asyncio.Protocol):
         self.ready: asyncio.Future[None] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
         self.flight: deque[_Job] = deque()
-        #: How long a batch took lately.
+        #: How long the last batch took.
         self._batch_s = math.inf
         self.heard_at = 0.0
         self.reason = "died"
@@ -275,10 +277,8 @@ class _Worker(asyncio.Protocol):
             self._hear(bytes(self._heard[body:end]))
             start = end
         del self._heard[:start]
-        now = time.monotonic()
-        took_s, self.heard_at = now - self.heard_at, now
+        self.heard_at = time.monotonic()
         if len(self.flight) < before:
-            self._batch_s = took_s / (before - len(self.flight))
             self.stop_if_unwanted()
             self._freed()
             if self.flight:
@@ -319,13 +319,13 @@ class _Worker(asyncio.Protocol):
         if tag == REFUSED:
             fault: Exception | None = RefusedBatch(body.decode())
         else:
-            (count,) = COUNT.unpack_from(body)
             if tag == PART:
-                job.answered += count
+                job.answered += COUNT.unpack_from(body)[0]
                 job.result.parts.append(body[COUNT.size :])
                 return
-            rest = COUNT.size + count
-            job.result.counts.update(json.loads(body[COUNT.size : rest]))
+            count, self._batch_s = TOOK.unpack_from(body)
+            rest = TOOK.size + count
+            job.result.counts.update(json.loads(body[TOOK.size : rest]))
             job.result.parts.append(body[rest:])
             fault = None
         self.flight.popleft()

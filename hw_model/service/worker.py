@@ -22,10 +22,10 @@ from hw_model.service.desk import Desk, SpecReader
 SIZE = struct.Struct("<I")
 #: Server to worker: number of the batch, when it is due (monotonic seconds, 0 for never), then the message.
 HEAD = struct.Struct("<qd")
-#: Worker to server: ready, a part of an answer (how many; the message), its end (size of the counts; the counts; the
-#: last part), or why there is none.
+#: Worker to server: ready, a part of an answer (how many; the message), its end (size of the counts, seconds the batch
+#: took; the counts; the last part), or why there is none.
 READY, PART, END, REFUSED = b"R", b"P", b"E", b"X"
-COUNT = struct.Struct("<I")
+COUNT, TOOK = struct.Struct("<I"), struct.Struct("<Id")
 #: Answers are handed on about so often; a cheap one is not worth a message of its own.
 PART_S = 0.1
 #: In the counts: requests left because the call was over.
@@ -112,7 +112,7 @@ def _answer(pipe: Pipe, cells: Any, desk: Desk, message: bytes, max_batch: int) 
         return
     counts: Counter[str] = Counter()
     part = pb.EstimateBatchResponse()
-    sent_at = time.monotonic()
+    began = sent_at = time.monotonic()
     for index, request in enumerate(batch.requests):
         cells[AT] = index
         response = desk.answer(request, batch.target, batch.evaluator)
@@ -127,7 +127,8 @@ def _answer(pipe: Pipe, cells: Any, desk: Desk, message: bytes, max_batch: int) 
             part, sent_at = pb.EstimateBatchResponse(), now
     cells[AT] = IDLE
     said = json.dumps(counts).encode()
-    pipe.send(END, COUNT.pack(len(said)), said, part.SerializeToString())
+    took_s = time.monotonic() - began
+    pipe.send(END, TOOK.pack(len(said), took_s), said, part.SerializeToString())
     # Nobody waits for the disk.
     desk.flush()
 

@@ -174,8 +174,11 @@ def test_replicas_share_one_cache(replica: Callable[..., Replica], tmp_path: Pat
     cached = []
     for one in (first, second):
         with grpc.insecure_channel(one.address) as channel:
-            answers = CostServiceStub(channel).Estimate(request, timeout=60).responses
+            stub = CostServiceStub(channel)
+            answers = stub.Estimate(request, timeout=60).responses
             cached.append([answer.cached for answer in answers])
+            # A worker stores after it has answered, and before it takes the next batch.
+            stub.Estimate(pb.EstimateBatchRequest(), timeout=60)
     assert cached == [[False] * 50, [True] * 50]
 
 
