@@ -156,6 +156,8 @@ def _union_decoder(members: tuple[Any, ...]) -> Decoder:
     optional = type(None) in members
     choices = [member for member in members if member is not type(None)]
     tagged = {cls.__name__: cls for cls in choices if getattr(cls, "TAGGED", False)}
+    # One member may go without a tag: what files held before there were others.
+    plain = [cls for cls in choices if not getattr(cls, "TAGGED", False)] if tagged else []
 
     def decode(data: Any) -> Any:
         if data is None and optional:
@@ -164,6 +166,8 @@ def _union_decoder(members: tuple[Any, ...]) -> Decoder:
             return _decoder(choices[0])(data)
         if tagged:
             tag = data.get(TAG) if isinstance(data, dict) else None
+            if tag is None and len(plain) == 1:
+                return _decoder(plain[0])(data)
             if not isinstance(tag, str) or tag not in tagged:
                 raise SpecError(TAG, f"must be one of {', '.join(tagged)}. Received: {tag!r}")
             return _decoder(tagged[tag])(data)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 from hw_model.errors import SpecError, UsageError
 from model_zoo import registry
 from model_zoo.spec.heads import change_head, change_output
-from model_zoo.spec.image import Backbone, ClassifierActivation, ImageInput, ModelSpec
+from model_zoo.spec.image import ClassifierActivation, ImageInput, ModelSpec
+from model_zoo.spec.nodes import NodeBackbone
 from model_zoo.spec.scaling import fit_strides, scale_width
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ def create_spec(
 ) -> ModelSpec:
     """The spec of a registered architecture, changed where asked.
 
-    `input_shape` is (height, width, channels). `width` multiplies every width. `strides="fit"` removes
-    strides a small image cannot afford. `backbone=True` leaves the head out: the model then returns its
-    stride levels `P1`, `P2`, ... `output` is what a segmentation network returns: "logits", "argmax" or
-    "fused_argmax_256" (or any other size); an image need not be a multiple of the stride, since SAME padding
-    rounds up.
+    `input_shape` is (height, width, channels); an image need not be a multiple of the stride, since SAME
+    padding rounds up. `width` multiplies every width. `strides="fit"` removes strides a small image cannot
+    afford. `backbone=True` leaves the head out: the model then returns its feature maps, stride levels `P1`,
+    `P2`, ... or output nodes by name. `output` is what a segmentation network returns: "logits", "argmax" or
+    "fused_argmax_256" (or any other size).
 
     >>> create_spec("mobilenet_edgetpu_v2_s", num_classes=10).head.num_classes
     10
@@ -53,6 +54,8 @@ def create_spec(
         spec = scale_width(spec, width)
     spec = _resized(spec, size, strides)
     if drop_connect is not None:
+        if isinstance(spec.backbone, NodeBackbone):
+            raise UsageError(f"{name} has no blocks to drop. Received: drop_connect={drop_connect}")
         spec = replace(spec, backbone=replace(spec.backbone, drop_connect=drop_connect))
     if backbone:
         return replace(spec, head=None)
@@ -74,10 +77,8 @@ def _resized(spec: ModelSpec, size: ImageInput, strides: str) -> ModelSpec:
         return replace(spec, input=size)
     side = max(size.height, size.width, spec.backbone.total_stride)
     roomy = ImageInput(height=side, width=side, channels=size.channels)
-    backbone: Backbone = fit_strides(
-        replace(spec, input=roomy), side=min(size.height, size.width)
-    ).backbone
-    return replace(spec, input=size, backbone=backbone)
+    fitted = fit_strides(replace(spec, input=roomy), side=min(size.height, size.width))
+    return replace(spec, input=size, backbone=fitted.backbone)
 
 
 def create_model(

@@ -239,13 +239,13 @@ def load_into(spec: ModelSpec, reference: str, *, name: str | None = None) -> "Z
     Raises:
         DataError: the preset's body belongs to another network.
     """
-    from model_zoo.nn.model import LAST_LAYERS, ZooModel, copy_weights
+    from model_zoo.nn.model import ZooModel, copy_weights, is_last_layer
 
     source = load_model(reference)
     title = name if name and name != reference else get(reference).architecture
     same_input = spec.input == source.spec.input
     model = ZooModel(spec, preprocessing=source.preprocessing if same_input else None, name=title)
-    missed = [layer for layer in copy_weights(source, model) if layer not in LAST_LAYERS]
+    missed = [layer for layer in copy_weights(source, model) if not is_last_layer(layer)]
     if missed:
         raise DataError(
             f"Preset {reference} is another network: {len(missed)} layers differ, first {missed[0]}; "

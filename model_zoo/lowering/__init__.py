@@ -10,9 +10,12 @@ from model_zoo.lowering.backbone import lower_backbone, lower_block
 from model_zoo.lowering.bifpn import lower_bifpn, lower_pyramid
 from model_zoo.lowering.classify import lower_classifier
 from model_zoo.lowering.deeplab import lower_deeplab
+from model_zoo.lowering.nodes import lower_nodes
 from model_zoo.lowering.outputs import lower_output
+from model_zoo.lowering.ssd import lower_ssd
 from model_zoo.spec.base import is_open
-from model_zoo.spec.image import ClassifierHead, Head, ImageInput, ModelSpec
+from model_zoo.spec.detection import SsdHead
+from model_zoo.spec.image import NODE_FAMILIES, ClassifierHead, Head, ImageInput, ModelSpec
 from model_zoo.spec.segmentation import BifpnHead, DeepLabHead
 
 __all__ = ["lower", "lower_block"]
@@ -23,20 +26,26 @@ R = TypeVar("R")
 def lower(spec: ModelSpec, builder: Builder[H, R], *, name: str | None = None) -> R:
     """Speaks the network to `builder` and returns what it finishes: a graph or a Keras model.
 
-    A classifier returns (N, num_classes), a segmentation head what its `output` says; a spec without head
-    returns its stride levels `P1`, `P2`, ..., where `Pk` has 1 / 2**k of the input's resolution, rounded up.
+    A classifier returns (N, num_classes), a segmentation head what its `output` says, an SSD head its
+    `box_codes` and `class_logits`. A spec without head returns its stride levels `P1`, `P2`, ..., where `Pk`
+    has 1 / 2**k of the input's resolution, rounded up, or the maps of its output nodes by their names.
     """
     if is_open(spec):
         raise SpecError("", "a space has open choices; bind it to a spec first")
     size = (1, spec.input.height, spec.input.width, spec.input.channels)
-    levels = lower_backbone(spec, builder, builder.input(size))
+    lower_maps = lower_nodes if spec.family in NODE_FAMILIES else lower_backbone
+    levels = lower_maps(spec, builder, builder.input(size))
     outputs: H | Mapping[str, H] = levels
     if spec.head is not None:
         outputs = _lower_head(spec, spec.head, builder, levels)
     return builder.finish(outputs, name=name or spec.family)
 
 
-def _lower_head(spec: ModelSpec, head: Head, builder: Builder[H, R], levels: Mapping[str, H]) -> H:
+def _lower_head(
+    spec: ModelSpec, head: Head, builder: Builder[H, R], levels: Mapping[str, H]
+) -> H | Mapping[str, H]:
+    if isinstance(head, SsdHead):
+        return lower_ssd(head, builder, levels)
     if isinstance(head, ClassifierHead):
         last = list(levels.values())[-1]
         return builder.part(head, last, partial(lower_classifier, head))

@@ -17,12 +17,13 @@ def lower_backbone(spec: ModelSpec, b: Builder[H, R], image: H) -> dict[str, H]:
     The stem's level holds the stem's own output, every later one the last block at that stride.
     Source: published backbone mode of MobileNetEdgeTPUv2.
     """
-    stem = spec.backbone.stem
+    backbone = spec.stacked
+    stem = backbone.stem
     function = _function(spec.family)
     x = b.part((stem, function), image, partial(_stem, stem, function))
     stride = stem.stride
     levels = {_level(stride): x}
-    for number, stack in enumerate(spec.backbone.stacks):
+    for number, stack in enumerate(backbone.stacks):
         stride *= stack.stride
         x = b.part((stack, function), x, partial(_stack, spec, number))
         if stride != stem.stride:
@@ -47,7 +48,7 @@ def _stem(stem: Stem, function: ActivationName, b: Builder[H, R], image: H) -> H
 
 
 def _stack(spec: ModelSpec, number: int, b: Builder[H, R], x: H) -> H:
-    for block in spec.backbone.blocks_of(number):
+    for block in spec.stacked.blocks_of(number):
         x = lower_block(b, x, block, spec.family)
     return x
 

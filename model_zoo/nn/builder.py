@@ -60,7 +60,7 @@ def _kernel(
     options: KerasOptions, name: str, *, classifier: bool, prefix: str = "kernel"
 ) -> dict[str, Any]:
     init = CLASSIFIER if classifier else options.kernel_init
-    start = next((start for start in options.starts if name.startswith(start.prefix)), None)
+    start = _start(options, name)
     l2 = keras.regularizers.L2(options.kernel_l2) if options.kernel_l2 else None
     return {
         f"{prefix}_initializer": start.kernel()
@@ -69,6 +69,10 @@ def _kernel(
         f"{prefix}_regularizer": l2,
         **({"bias_initializer": keras.initializers.Constant(start.bias)} if start else {}),
     }
+
+
+def _start(options: KerasOptions, name: str) -> Start | None:
+    return next((start for start in options.starts if start.fits(name)), None)
 
 
 def _conv(op: ops.Conv2D, name: str, options: KerasOptions) -> Any:
@@ -104,6 +108,8 @@ def _group_conv(op: ops.GroupConv2D, name: str, options: KerasOptions) -> Any:
         raise UsageError(
             f"{name}: a group convolution here is square with SAME padding. Received: {op}"
         )
+    start = _start(options, name)
+    init = keras.initializers.serialize(start.kernel()) if start else "glorot_uniform"
     return layers.GroupConv2D(
         op.filters,
         op.group_size,
@@ -112,6 +118,7 @@ def _group_conv(op: ops.GroupConv2D, name: str, options: KerasOptions) -> Any:
         activation=op.activation,
         momentum=op.momentum,
         epsilon=op.epsilon,
+        kernel_initializer=init,
         kernel_regularizer=keras.regularizers.L2(options.kernel_l2) if options.kernel_l2 else None,
         group_form=options.group_form,
         name=name,

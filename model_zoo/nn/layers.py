@@ -29,6 +29,7 @@ class GroupConv2D(keras.layers.Layer):
         activation: str | None = "relu",
         momentum: float = 0.99,
         epsilon: float = 1e-3,
+        kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
         group_form: GroupForm = "split",
         **kwargs: Any,
@@ -41,6 +42,8 @@ class GroupConv2D(keras.layers.Layer):
         self.activation = activation
         self.momentum = momentum
         self.epsilon = epsilon
+        #: A name or a config: read anew for each group, since equal initialisers draw equal kernels.
+        self.kernel_initializer = kernel_initializer
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.group_form: GroupForm = group_form
         self.groups = filters // group_size
@@ -58,7 +61,7 @@ class GroupConv2D(keras.layers.Layer):
         self.kernels = [
             self.add_weight(
                 shape=(size, size, fan_in, self.group_size),
-                initializer="glorot_uniform",
+                initializer=keras.initializers.get(self.kernel_initializer),
                 regularizer=self.kernel_regularizer,
                 name=f"kernel_{group}",
             )
@@ -115,6 +118,7 @@ class GroupConv2D(keras.layers.Layer):
             "activation": self.activation,
             "momentum": self.momentum,
             "epsilon": self.epsilon,
+            "kernel_initializer": self.kernel_initializer,
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "group_form": self.group_form,
         }

@@ -9,6 +9,7 @@ from hw_model import codec
 from hw_model.errors import UsageError
 from model_zoo.lowering import lower
 from model_zoo.lowering.bifpn import CLASSIFIER as SEGMENT_CLASSIFIER
+from model_zoo.lowering.ssd import CLASSES as BOX_CLASSES
 from model_zoo.nn.builder import HE_FAN_OUT, HE_FAN_OUT_PLAIN, KerasBuilder, KerasOptions
 from model_zoo.nn.layers import GroupConv2D, GroupForm
 from model_zoo.nn.starts import starts_of
@@ -16,8 +17,13 @@ from model_zoo.preprocessing import Preprocessing
 from model_zoo.spec.heads import change_head, change_output
 from model_zoo.spec.image import ClassifierActivation, Head, ModelSpec
 
-#: The layers whose shape the number of classes sets, one to a head.
-LAST_LAYERS = ("logits", f"{SEGMENT_CLASSIFIER}_conv2d")
+#: The layers whose shape the number of classes sets: one to a head, or one to a map of an SSD head.
+_LAST_LAYERS = ("logits", f"{SEGMENT_CLASSIFIER}_conv2d")
+
+
+def is_last_layer(name: str) -> bool:
+    """Whether the number of classes sets the shape of the layer of this name."""
+    return name in _LAST_LAYERS or (name.startswith(BOX_CLASSES) and name.endswith("_conv2d"))
 
 
 @keras.saving.register_keras_serializable(package="model_zoo")
@@ -25,7 +31,8 @@ class ZooModel(keras.Model):
     """A functional Keras model read from a spec.
 
     Input (N, height, width, channels), preprocessed by `preprocessing`; output (N, num_classes), for a
-    segmentation head what its `output` says, for a spec without head a dict of feature maps by stride level.
+    segmentation head what its `output` says, for an SSD head a dict of `box_codes` and `class_logits`, for a
+    spec without head a dict of feature maps by stride level or node.
     """
 
     def __init__(
@@ -85,7 +92,7 @@ class ZooModel(keras.Model):
     ) -> "ZooModel":
         """A new model with the same trained body and a fresh classifier for `num_classes` classes.
 
-        Of a segmentation head only the last layer is fresh.
+        Of a segmentation head only the last layer is fresh, of an SSD head the last of every map.
         """
         head = self.spec.head
         if head is None:
@@ -121,7 +128,7 @@ def default_preprocessing(spec: ModelSpec) -> Preprocessing:
     """What the family was published with; `crop` is the published 87.5 % of classifiers where it applies."""
     mean, scale = (127.0, 128.0) if spec.family == "efficientnet_edgetpu" else (127.5, 127.5)
     size = spec.input
-    whole = spec.task == "segmentation" or min(size.height, size.width) < 96
+    whole = spec.task in ("segmentation", "detection") or min(size.height, size.width) < 96
     crop = 1.0 if whole else 0.875
     return Preprocessing(
         height=size.height,

@@ -1,4 +1,4 @@
-"""How the weights of segmentation heads start: by the prefix of the layers' names, as their lowering spells them."""
+"""How the weights of heads and of graphs of nodes start: by the layers' names, as their lowering spells them."""
 
 import math
 from collections.abc import Callable
@@ -8,18 +8,23 @@ from typing import Any
 
 import keras
 
-from model_zoo.lowering import bifpn, deeplab
+from model_zoo.lowering import bifpn, deeplab, ssd
 from model_zoo.spec.image import ModelSpec
 from model_zoo.spec.segmentation import BifpnHead, DeepLabHead
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Initial kernel and bias of every layer whose name begins with `prefix`."""
+    """Initial kernel and bias of every layer whose name begins with `prefix` and ends with `suffix`."""
 
     prefix: str
     kernel: Callable[[], Any]
     bias: float = 0.0
+    suffix: str = ""
+
+    def fits(self, name: str) -> bool:
+        """Whether a layer starts so."""
+        return name.startswith(self.prefix) and name.endswith(self.suffix)
 
 
 #: A class is taken for improbable before anything is learned: sigmoid(bias) = 0.01. Source: published head.
@@ -35,10 +40,24 @@ _DEEPLAB = (
     Start(deeplab.DECODER, _SMALL),
     Start(bifpn.CLASSIFIER, _SMALL),
 )
+_PREDICTOR = partial(keras.initializers.RandomNormal, stddev=0.03)
+_TRUNCATED = partial(keras.initializers.TruncatedNormal, stddev=0.03)
+#: The published start of rare classes does not reach a depthwise predictor: biases start at zero.
+_SSD = (
+    Start(ssd.EXTRA, _TRUNCATED),
+    Start(ssd.HEAD, _PREDICTOR),
+)
+_NODES: dict[str, tuple[Start, ...]] = {
+    "spaghettinet_edgetpu": (*_SSD, Start("", _TRUNCATED)),
+    # Depthwise kernels keep the default, where each channel counts for itself.
+    "ssdlite_mobiledet_edgetpu": (*_SSD, Start("", keras.initializers.HeNormal, suffix="_conv2d")),
+}
 
 
 def starts_of(spec: ModelSpec) -> tuple[Start, ...]:
     """Where a spec's layers start otherwise than its backbone's; the first prefix that fits counts."""
+    if spec.family in _NODES:
+        return _NODES[spec.family]
     if isinstance(spec.head, BifpnHead):
         return _BIFPN
     return _DEEPLAB if isinstance(spec.head, DeepLabHead) else ()

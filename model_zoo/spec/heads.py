@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Literal
 
 from hw_model.errors import UsageError
+from model_zoo.spec.detection import SsdHead
 from model_zoo.spec.image import ClassifierActivation, ClassifierHead, Head
 from model_zoo.spec.segmentation import BifpnHead, output_named
 
@@ -27,12 +28,14 @@ def change_head(
             raise UsageError(
                 f"A BiFPN head has no dropout; use drop_connect. Received: dropout={dropout}"
             )
+        if isinstance(head, SsdHead):
+            raise UsageError(f"An SSD head has no dropout. Received: dropout={dropout}")
         head = replace(head, dropout=dropout)
     if activation != "published":
         if not isinstance(head, ClassifierHead):
             raise UsageError(
-                "classifier_activation belongs to classifiers; a segmentation network returns its `output`. "
-                f"Received: {activation!r}"
+                "classifier_activation belongs to classifiers; a segmentation network returns its `output`, a "
+                f"detector logits. Received: {activation!r}"
             )
         head = replace(head, activation=activation)
     return head
@@ -44,6 +47,6 @@ def change_output(head: Head | None, output: str) -> Head:
     Raises:
         UsageError: no segmentation head, or no such output.
     """
-    if head is None or isinstance(head, ClassifierHead):
+    if head is None or isinstance(head, ClassifierHead | SsdHead):
         raise UsageError(f"output belongs to segmentation networks. Received: output={output!r}")
     return replace(head, output=output_named(output))

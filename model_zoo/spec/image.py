@@ -1,4 +1,4 @@
-"""Specs of image networks: input, stem, stacks of inverted bottlenecks, head."""
+"""Specs of image networks: input, stem, stacks of inverted bottlenecks or nodes of a graph, head."""
 
 import hashlib
 import math
@@ -11,7 +11,10 @@ from hw_model import codec
 from hw_model.errors import SpecError
 from hw_model.graph import Builder, Graph, GraphBuilder
 from model_zoo.spec.base import Node, require_in, require_int, require_rate
+from model_zoo.spec.detection import SsdHead
+from model_zoo.spec.nodes import NodeBackbone
 from model_zoo.spec.segmentation import BifpnHead, DeepLabHead
+from model_zoo.spec.stem import Stem as Stem
 
 Family = Literal[
     "mobilenet_edgetpu_v1",
@@ -20,9 +23,13 @@ Family = Literal[
     "autoseg_edgetpu",
     "deeplabv3plus_mobilenet_edgetpu_v2",
     "deeplabv3plus_mobilenet_v2",
+    "spaghettinet_edgetpu",
+    "ssdlite_mobiledet_edgetpu",
 ]
 FAMILIES: tuple[Family, ...] = get_args(Family)
-Task = Literal["classification", "segmentation", "features"]
+#: Families whose backbone is a graph of nodes.
+NODE_FAMILIES: tuple[Family, ...] = ("spaghettinet_edgetpu", "ssdlite_mobiledet_edgetpu")
+Task = Literal["classification", "segmentation", "detection", "features"]
 #: project: 1x1 projection alone. dw: expand, depthwise, project. fused: k x k conv, project.
 #: group_fused: k x k group conv, project. fused_late_stride: fused with the stride on the projection.
 BlockKind = Literal["project", "dw", "fused", "group_fused", "fused_late_stride"]
@@ -41,20 +48,6 @@ class ImageInput(Node):
     def check(self) -> None:
         for name in ("height", "width", "channels"):
             require_int(name, getattr(self, name), 1, 1 << 14)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stem(Node):
-    """The first convolution."""
-
-    kernel: int
-    filters: int
-    stride: int = 2
-
-    def check(self) -> None:
-        require_int("kernel", self.kernel, 1, 31)
-        require_int("filters", self.filters, 1)
-        require_int("stride", self.stride, 1, 8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,22 +215,29 @@ class ClassifierHead(Node):
         require_in("activation", self.activation, ("softmax", "sigmoid", None))
 
 
-Head = ClassifierHead | BifpnHead | DeepLabHead
+Head = ClassifierHead | BifpnHead | DeepLabHead | SsdHead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec(Node):
-    """A whole network; without a head it is a backbone with named stride levels."""
+    """A whole network; without a head it is a backbone with named feature maps."""
 
     family: Family
     input: ImageInput
-    backbone: Backbone
+    backbone: Backbone | NodeBackbone
     head: Head | None = None
     version: Literal[1] = 1
 
     def check(self) -> None:
         require_in("family", self.family, FAMILIES)
         require_in("version", self.version, (1,))
+        nodes = isinstance(self.backbone, NodeBackbone)
+        if nodes != (self.family in NODE_FAMILIES):
+            kind = "NodeBackbone" if self.family in NODE_FAMILIES else "Backbone"
+            raise SpecError("backbone", f"of family {self.family} is a {kind}")
+        if self.head is not None and nodes != isinstance(self.head, SsdHead):
+            other = "SsdHead" if nodes else "ClassifierHead, BifpnHead or DeepLabHead"
+            raise SpecError("head", f"of family {self.family} is a {other}")
         stride = self.backbone.total_stride
         if min(self.input.height, self.input.width) < stride:
             raise SpecError(
@@ -245,9 +245,9 @@ class ModelSpec(Node):
                 f"must be at least the total stride of {stride}; use a larger image or stride 1 in the "
                 f"stem. Received: {self.input.height} x {self.input.width}",
             )
-        if self.head is not None and not isinstance(self.head, ClassifierHead):
+        if isinstance(self.head, BifpnHead | DeepLabHead):
             try:
-                self.head.check_levels(self.backbone.levels)
+                self.head.check_levels(self.stacked.levels)
             except SpecError as error:
                 raise error.under("head") from None
 
@@ -256,7 +256,22 @@ class ModelSpec(Node):
         """What the network is for, as its head says."""
         if self.head is None:
             return "features"
+        if isinstance(self.head, SsdHead):
+            return "detection"
         return "classification" if isinstance(self.head, ClassifierHead) else "segmentation"
+
+    @property
+    def stacked(self) -> Backbone:
+        """The backbone of a network of stacks.
+
+        Raises:
+            SpecError: it is a graph of nodes, which has no stacks.
+        """
+        if isinstance(self.backbone, NodeBackbone):
+            raise SpecError(
+                "backbone", f"of family {self.family} has nodes, where stacks are needed"
+            )
+        return self.backbone
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Canonical JSON text."""

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from hw_model.errors import UsageError
 from model_zoo.spec.image import Backbone, ClassifierHead, Head, ModelSpec, Stack
-from model_zoo.spec.segmentation import BifpnHead
+from model_zoo.spec.nodes import NodeBackbone, scale_nodes
+from model_zoo.spec.segmentation import BifpnHead, DeepLabHead
 
 MIN_GROUP_SIZE = 32
 #: What widths are multiples of, where a family has another rule than eights. Source: published configs.
@@ -35,12 +36,26 @@ def scale_width(
     if not 0 < multiplier <= 16:
         raise UsageError(f"A width multiplier is above 0 and at most 16. Received: {multiplier}")
     divisor = divisor or _DIVISORS.get(spec.family, 8)
+    backbone: Backbone | NodeBackbone
+    if isinstance(spec.backbone, NodeBackbone):
+        backbone = scale_nodes(
+            spec.backbone, lambda filters: round_filters(filters * multiplier, divisor)
+        )
+    else:
+        backbone = _scale_stacks(spec.backbone, multiplier, divisor)
+    head = spec.head
+    if head is not None and scale_top:
+        head = _scale_head(head, multiplier, divisor)
+    return replace(spec, backbone=backbone, head=head)
+
+
+def _scale_stacks(backbone: Backbone, multiplier: float, divisor: int) -> Backbone:
     stem = replace(
-        spec.backbone.stem, filters=round_filters(spec.backbone.stem.filters * multiplier, divisor)
+        backbone.stem, filters=round_filters(backbone.stem.filters * multiplier, divisor)
     )
     stacks: list[Stack] = []
     channels = stem.filters
-    for stack in spec.backbone.stacks:
+    for stack in backbone.stacks:
         scaled = replace(
             _scale_groups(stack, multiplier, channels, divisor),
             filters=round_filters(stack.filters * multiplier, divisor),
@@ -51,11 +66,7 @@ def scale_width(
             )
         stacks.append(scaled)
         channels = scaled.filters
-    head = spec.head
-    if head is not None and scale_top:
-        head = _scale_head(head, multiplier, divisor)
-    backbone = Backbone(stem=stem, stacks=tuple(stacks), drop_connect=spec.backbone.drop_connect)
-    return replace(spec, backbone=backbone, head=head)
+    return Backbone(stem=stem, stacks=tuple(stacks), drop_connect=backbone.drop_connect)
 
 
 def _scale_head(head: Head, multiplier: float, divisor: int) -> Head:
@@ -63,12 +74,15 @@ def _scale_head(head: Head, multiplier: float, divisor: int) -> Head:
         return replace(head, top_filters=round_filters(head.top_filters * multiplier, divisor))
     if isinstance(head, BifpnHead):
         return replace(head, filters=round_filters(head.filters * multiplier, divisor))
-    return replace(
-        head,
-        pyramid_filters=round_filters(head.pyramid_filters * multiplier, divisor),
-        low_filters=round_filters(head.low_filters * multiplier, divisor),
-        filters=round_filters(head.filters * multiplier, divisor),
-    )
+    if isinstance(head, DeepLabHead):
+        return replace(
+            head,
+            pyramid_filters=round_filters(head.pyramid_filters * multiplier, divisor),
+            low_filters=round_filters(head.low_filters * multiplier, divisor),
+            filters=round_filters(head.filters * multiplier, divisor),
+        )
+    extra = tuple(round_filters(filters * multiplier, divisor) for filters in head.extra_filters)
+    return replace(head, extra_filters=extra)
 
 
 def _scale_groups(stack: Stack, multiplier: float, channels: int, divisor: int) -> Stack:
@@ -97,10 +111,13 @@ def fit_strides(spec: ModelSpec, *, side: int | None = None) -> ModelSpec:
     """Removes strides until the last feature map of the spec's own input has at least 3 pixels a side.
 
     Networks designed for 224 px reduce by 32, which leaves nothing of a 28 px image. The stem's stride
-    goes first, then those of the stacks from the last on; parameters do not change.
+    goes first, then those of the stacks from the last on; parameters do not change. Networks of nodes keep
+    their levels.
     `side` replaces the short side of the spec's input.
     """
     side = side or min(spec.input.height, spec.input.width)
+    if isinstance(spec.backbone, NodeBackbone):
+        return spec
     backbone = spec.backbone
     if -(-side // backbone.total_stride) >= MIN_LAST_MAP:
         return spec

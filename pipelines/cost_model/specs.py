@@ -63,7 +63,7 @@ def _variant(rng: random.Random) -> ModelSpec:
         num_classes=rng.choice((10, 100, 1000, 1001)),
         width=rng.choice((0.35, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5)),
     )
-    stacks = list(spec.backbone.stacks)
+    stacks = list(spec.stacked.stacks)
     for _ in range(rng.randrange(5)):
         place = rng.randrange(len(stacks))
         stack = stacks[place]
@@ -80,4 +80,4 @@ def _variant(rng: random.Random) -> ModelSpec:
             kernel=rng.choice((3, 5, 7)),
             expansion=rng.choice((2, 3, 4, 6, 8)),
         )
-    return replace(spec, backbone=replace(spec.backbone, stacks=tuple(stacks)))
+    return replace(spec, backbone=replace(spec.stacked, stacks=tuple(stacks)))

@@ -4,12 +4,21 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from hw_model.graph import Graph
-from model_zoo.spec import BifpnHead, ClassifierHead, Head, ModelSpec
+from model_zoo.spec import (
+    Backbone,
+    BifpnHead,
+    ClassifierHead,
+    DeepLabHead,
+    Head,
+    ModelSpec,
+    NodeBackbone,
+)
+from model_zoo.spec.nodes import STEM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchitectureRow:
-    """The stem, a stack of blocks, or the head; `output` is (height, width, channels)."""
+    """The stem, a stack of blocks or a node of layers, or the head; `output` is (height, width, channels)."""
 
     name: str
     kind: str
@@ -46,13 +55,53 @@ def cells(row: ArchitectureRow) -> tuple[object, ...]:
 def architecture(spec: ModelSpec, graph: Graph | None = None) -> tuple[ArchitectureRow, ...]:
     """The rows of a spec from stem to head."""
     graph = graph or spec.graph()
-    parts = _by_part(graph)
-    stem = spec.backbone.stem
+    backbone = spec.backbone
+    own = {STEM}
+    if isinstance(backbone, NodeBackbone):
+        own.update(node.name for node in backbone.nodes)
+    parts = _by_part(graph, own)
+    stem = backbone.stem
     rows = [
         _row(parts, "stem", "conv", 1, stem.kernel, stem.stride, str(stem.filters), "", False),
     ]
-    blocks = list(spec.backbone.blocks())
-    for number, stack in enumerate(spec.backbone.stacks):
+    if isinstance(backbone, NodeBackbone):
+        rows += _nodes(backbone, parts)
+    else:
+        rows += _stacks(backbone, parts)
+    if spec.head is not None:
+        kind, widths = _head(spec.head)
+        rows.append(_row(parts, "head", kind, 1, None, None, widths, "", False))
+    return tuple(rows)
+
+
+def _nodes(backbone: NodeBackbone, parts: "dict[str, _Part]") -> list[ArchitectureRow]:
+    rows = []
+    for node, levels, channels in backbone.inputs():
+        kinds = "+".join(dict.fromkeys(layer.kind for layer in node.layers))
+        kernels = {layer.kernel for layer in node.layers}
+        sources = " and ".join(edge.source for edge in node.edges)
+        joined = node.edges[0].kind == "resample"
+        groups = dict.fromkeys(str(layer.groups) for layer in node.layers if layer.groups)
+        rows.append(
+            _row(
+                parts,
+                node.name,
+                f"{kinds} of {sources}" if joined else kinds,
+                len(node.layers),
+                kernels.pop() if len(kernels) == 1 else None,
+                1 if joined else 1 << (node.level - levels[0]),
+                f"{channels}→{node.filters}",
+                ", ".join(groups),
+                len(node.layers) > 1,
+            )
+        )
+    return rows
+
+
+def _stacks(backbone: Backbone, parts: "dict[str, _Part]") -> list[ArchitectureRow]:
+    rows = []
+    blocks = list(backbone.blocks())
+    for number, stack in enumerate(backbone.stacks):
         own = [block for block in blocks if block.stack == number]
         first = own[0]
         widths = [first.in_filters, first.mid_filters, first.filters]
@@ -72,10 +121,7 @@ def architecture(spec: ModelSpec, graph: Graph | None = None) -> tuple[Architect
                 any(block.residual for block in own),
             )
         )
-    if spec.head is not None:
-        kind, widths = _head(spec.head)
-        rows.append(_row(parts, "head", kind, 1, None, None, widths, "", False))
-    return tuple(rows)
+    return rows
 
 
 def _head(head: Head) -> tuple[str, str]:
@@ -85,9 +131,12 @@ def _head(head: Head) -> tuple[str, str]:
     if isinstance(head, BifpnHead):
         kind = f"BiFPN ({head.repeats} cells, levels {head.min_level} to {head.max_level})"
         widths = f"{head.filters}→{head.num_classes}"
-    else:
+    elif isinstance(head, DeepLabHead):
         kind = f"DeepLabV3+ (levels {head.low_level} and {head.level})"
         widths = f"{head.pyramid_filters}→{head.filters}→{head.num_classes}"
+    else:
+        extra = f", {len(head.extra_filters)} extra maps" if head.extra_filters else ""
+        return f"SSDLite{extra}", "→".join(map(str, (*head.extra_filters, head.num_classes)))
     return f"{kind}, {head.output.name}", widths
 
 
@@ -98,14 +147,17 @@ class _Part:
     output: tuple[int, ...] = ()
 
 
-def _by_part(graph: Graph) -> dict[str, _Part]:
-    """Parameters, work and last output shape of every part, read off the names of its operations."""
+def _by_part(graph: Graph, own: set[str]) -> dict[str, _Part]:
+    """Parameters, work and last output shape of every part, read off the names of its operations.
+
+    `own` are the parts that operations are named for; what belongs to none is the head.
+    """
     parts: dict[str, _Part] = defaultdict(_Part)
     for op in graph.ops:
         words = op.name.split("_")
-        name = (
-            f"stack {words[1]}" if words[0] == "stack" else "stem" if words[0] == "stem" else "head"
-        )
+        name = words[0] if words[0] in own else "head"
+        if words[0] == "stack":
+            name = f"stack {words[1]}"
         part = parts[name]
         part.params += sum(param.size for param in graph.params(op))
         part.macs += op.type.macs(graph.input_shapes(op))

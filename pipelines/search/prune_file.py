@@ -108,8 +108,8 @@ def new_pruning(*, target: Target, **values: Any) -> Pruning:
 
 def blocks_id(template: ModelSpec) -> str:
     """Changes whenever a block of the space may mean something else; head and classes do not count."""
-    size = (template.input.height, template.input.width, template.backbone.stem.stride)
-    text = repr((size, template.backbone.stacks))
+    size = (template.input.height, template.input.width, template.stacked.stem.stride)
+    text = repr((size, template.stacked.stacks))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

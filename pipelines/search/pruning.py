@@ -88,11 +88,11 @@ class Table:
 
 def slots_of(template: ModelSpec) -> tuple[Slot, ...]:
     """The stacks of a space with a choice of kind, alike ones together."""
-    stride = template.backbone.stem.stride
+    stride = template.stacked.stem.stride
     height, width = (-(-side // stride) for side in (template.input.height, template.input.width))
     found: dict[tuple[Any, ...], list[int]] = {}
-    sources: list[Any] = [template.backbone.stem.filters]
-    for index, stack in enumerate(template.backbone.stacks):
+    sources: list[Any] = [template.stacked.stem.filters]
+    for index, stack in enumerate(template.stacked.stacks):
         if isinstance(stack.kind, OneOf):
             contexts = tuple(
                 (channels, filters, repeats)

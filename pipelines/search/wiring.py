@@ -129,7 +129,7 @@ def _costs(
 def _block_counts(spec: "ModelSpec") -> dict[str, int]:
     """How many blocks there are, in all and of each kind."""
     counts = dict.fromkeys(("blocks", "dw", "fused", "group_fused"), 0)
-    for stack in spec.backbone.stacks:
+    for stack in spec.stacked.stacks:
         counts["blocks"] += stack.repeats
         counts[stack.kind] = counts.get(stack.kind, 0) + stack.repeats
     return counts

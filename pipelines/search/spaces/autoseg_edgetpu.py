@@ -120,7 +120,7 @@ def plan_of(spec: ModelSpec) -> Plan | None:
     if not isinstance(spec.head, BifpnHead):
         return None
     layers: list[Layer] = []
-    blocks = list(spec.backbone.blocks())
+    blocks = list(spec.stacked.blocks())
     while blocks:
         block = blocks.pop(0)
         kind, kernel, stride = block.kind, block.kernel, block.stride
@@ -140,9 +140,9 @@ def plan_of(spec: ModelSpec) -> Plan | None:
         )
     return Plan(
         input=spec.input,
-        stem=spec.backbone.stem,
+        stem=spec.stacked.stem,
         layers=tuple(layers),
-        drop_connect=spec.backbone.drop_connect,
+        drop_connect=spec.stacked.drop_connect,
         head=spec.head,
     )
 
@@ -210,7 +210,7 @@ def _fitted(image_size: int) -> Backbone:
     roomy = ModelSpec(
         family="autoseg_edgetpu", input=ImageInput(height=side, width=side), backbone=backbone
     )
-    return fit_strides(roomy, side=image_size).backbone
+    return fit_strides(roomy, side=image_size).stacked
 
 
 def _layer(base: int, stride: int, width: float, *, first: bool) -> Layer:

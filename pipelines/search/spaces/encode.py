@@ -32,9 +32,9 @@ def canonical_key(spec: ModelSpec) -> str:
     """Equal for specs that are the same network, however their blocks are gathered in stacks."""
     blocks = [
         (b.kind, b.kernel, b.stride, b.mid_filters, b.filters, b.residual, b.group_size)
-        for b in spec.backbone.blocks()
+        for b in spec.stacked.blocks()
     ]
-    parts = (spec.input, spec.backbone.stem, blocks, spec.backbone.drop_connect, spec.head)
+    parts = (spec.input, spec.stacked.stem, blocks, spec.stacked.drop_connect, spec.head)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 

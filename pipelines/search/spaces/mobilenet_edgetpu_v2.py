@@ -74,7 +74,7 @@ class EdgeTpuSpace(Space[ModelSpec]):
         self._better = better or {}
         gene = {choice.path: index for index, choice in enumerate(self.choices)}
         self._slots: list[_Genes] = []
-        for index, stack in enumerate(template.backbone.stacks[1:], start=1):
+        for index, stack in enumerate(template.stacked.stacks[1:], start=1):
             path = f"backbone.stacks[{index}]"
             stage = cast(OneOf, cast(object, stack.filters)).name
             assert stage is not None, "widths are shared within a stage"
@@ -184,7 +184,7 @@ def make_space(
 def _fitted_strides(image_size: int, channels: int) -> tuple[int, dict[int, int]]:
     """Stride of the stem and of each stage's first block, of a published network fitted to the image."""
     shape = (image_size, image_size, channels)
-    backbone = create_spec("mobilenet_edgetpu_v2_s", input_shape=shape, strides="fit").backbone
+    backbone = create_spec("mobilenet_edgetpu_v2_s", input_shape=shape, strides="fit").stacked
     strides: dict[int, int] = {}
     for (*_, stage), stack in zip(ROWS, backbone.stacks, strict=True):
         strides.setdefault(stage, stack.stride)
