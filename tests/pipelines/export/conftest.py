@@ -158,3 +158,9 @@ def make_random_model() -> Callable[[int], Any]:
 def make_images() -> Callable[..., np.ndarray[Any, Any]]:
     """`images_of`, for tests."""
     return images_of
+
+
+@pytest.fixture(scope="session")
+def make_trained() -> Callable[[ModelSpec], Any]:
+    """`trained_model`, for tests."""
+    return trained_model
