@@ -1,10 +1,12 @@
 """Loads `edgezoo serve` on loopback: errors, latency, and what a second worker adds. Writes results/cost_service.json.
 
 Clients run in processes of their own and call back to back, so on a machine of few cores they take processor time
-from the server; the table says how much.
+from the server; the table says how much each side took. Requests are serialized before the clock starts and answers
+are not read, but for those of one client, so that clients are as light as gRPC lets them be.
 """
 
 import argparse
+import asyncio
 import multiprocessing
 import os
 import re
@@ -12,9 +14,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -36,7 +37,8 @@ COLUMNS = (
     Column(key="p50_ms", heading="p50 ms", format=".1f"),
     Column(key="p99_ms", heading="p99 ms", format=".1f"),
     Column(key="client_cores", heading="Cores busy with clients", format=".2f"),
-    Column(key="server_cores", heading="with the service", format=".2f"),
+    Column(key="front_cores", heading="with taking calls", format=".2f"),
+    Column(key="worker_cores", heading="with workers", format=".2f"),
 )
 LOAD_PROCESSES = 2
 KNOWN_CALLS = 8
@@ -106,44 +108,55 @@ def with_classes(text: str, number: int) -> bytes:
 def load(
     addresses: list[str], case: Case, part: int, clients: int, calls: int, start: Barrier, out: Any
 ) -> None:
-    """One load process: every client is a thread with a connection of its own."""
-    import grpc
-
-    from hw_model.service.service import SERVICE_NAME
-
+    """One load process: every client has a connection of its own and calls back to back."""
     jobs = [jobs_of(case, part * clients + client, calls) for client in range(clients)]
     latencies: list[float] = []
     errors: list[str] = []
-    own_pool = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
 
-    def client(number: int) -> None:
-        address = addresses[number % len(addresses)]
-        with grpc.insecure_channel(address, options=own_pool) as channel:
-            call = channel.unary_unary(f"/{SERVICE_NAME}/Estimate")
-            grpc.channel_ready_future(channel).result(timeout=60)
-            ready.wait()
-            for payload in jobs[number]:
-                began = time.perf_counter()
-                try:
-                    answer = call(payload, timeout=60)
-                except grpc.RpcError as error:
-                    errors.append(error.code().name)
-                else:
-                    latencies.append(1e3 * (time.perf_counter() - began))
-                    if not case.cached and number == 0:
-                        errors.extend(failures(answer))
-
-    ready = threading.Barrier(clients + 1)
-    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    start.wait()
-    ready.wait()
-    began, cpu = time.time(), time.process_time()
-    for thread in threads:
-        thread.join()
-    ended, cpu_s = time.time(), time.process_time() - cpu
+    began, ended, cpu_s = asyncio.run(call_all(addresses, jobs, start, latencies, errors))
     out.put(Load(latencies_ms=latencies, errors=errors, began=began, ended=ended, cpu_s=cpu_s))
+
+
+async def call_all(
+    addresses: list[str],
+    jobs: list[list[bytes]],
+    start: Barrier,
+    latencies: list[float],
+    errors: list[str],
+) -> tuple[float, float, float]:
+    """All clients of one process at once; returns begin, end, and the processor time in between."""
+    import grpc
+
+    own_pool = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
+    seen: list[bytes] = []
+
+    async def client(number: int) -> None:
+        call = channels[number].unary_unary("/edgezoo.cost.v1.CostService/Estimate")
+        for payload in jobs[number]:
+            began = time.perf_counter()
+            try:
+                answer = await call(payload, timeout=60)
+            except grpc.RpcError as error:
+                errors.append(error.code().name)
+                continue
+            latencies.append(1e3 * (time.perf_counter() - began))
+            if number == 0:
+                seen.append(answer)
+
+    async with AsyncExitStack() as stack:
+        channels = [
+            await stack.enter_async_context(
+                grpc.aio.insecure_channel(addresses[n % len(addresses)], options=own_pool)
+            )
+            for n in range(len(jobs))
+        ]
+        await asyncio.gather(*(channel.channel_ready() for channel in channels))
+        start.wait()
+        began, cpu_s = time.time(), time.process_time()
+        await asyncio.gather(*map(client, range(len(jobs))))
+        ended, cpu_s = time.time(), time.process_time() - cpu_s
+    errors.extend(error for answer in seen for error in failures(answer))
+    return began, ended, cpu_s
 
 
 def failures(answer: bytes) -> list[str]:
@@ -181,19 +194,18 @@ class Server:
         self.process.terminate()
         self.process.communicate()
 
-    def cpu_s(self) -> float:
-        """Processor time of the server and its workers so far."""
+    def cpu_s(self) -> tuple[float, float]:
+        """Processor time so far of the process that takes calls, and of its workers."""
         listed = subprocess.run(
             ["ps", "--ppid", str(self.process.pid), "-o", "pid="], capture_output=True, text=True, check=True
         ).stdout.split()  # fmt: skip
-        ticks = os.sysconf("SC_CLK_TCK")
-        total = 0.0
-        for pid in (str(self.process.pid), *listed):
-            fields = (
-                Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-            )
-            total += (int(fields[11]) + int(fields[12])) / ticks
-        return total
+        return processor_s(str(self.process.pid)), sum(map(processor_s, listed))
+
+
+def processor_s(pid: str) -> float:
+    """Processor time of one process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(case: Case, clients: int, calls: int) -> dict[str, Any]:
@@ -203,9 +215,12 @@ def measure(case: Case, clients: int, calls: int) -> dict[str, Any]:
         servers = [stack.enter_context(Server(case, folder)) for _ in range(case.servers)]
         addresses = [server.address for server in servers]
         run_load(addresses, case, clients, KNOWN_CALLS)
-        before = sum(server.cpu_s() for server in servers)
+        before = [server.cpu_s() for server in servers]
         loads = run_load(addresses, case, clients, calls)
-        server_s = sum(server.cpu_s() for server in servers) - before
+        after = [server.cpu_s() for server in servers]
+    front_s, worker_s = (
+        sum(z[part] - a[part] for a, z in zip(before, after, strict=True)) for part in (0, 1)
+    )
     latencies = sorted(value for one in loads for value in one.latencies_ms)
     errors = [error for one in loads for error in one.errors]
     seconds = max(one.ended for one in loads) - min(one.began for one in loads)
@@ -222,7 +237,8 @@ def measure(case: Case, clients: int, calls: int) -> dict[str, Any]:
         "p50_ms": round(statistics.median(latencies), 2),
         "p99_ms": round(latencies[int(0.99 * (len(latencies) - 1))], 2),
         "client_cores": round(sum(one.cpu_s for one in loads) / seconds, 3),
-        "server_cores": round(server_s / seconds, 3),
+        "front_cores": round(front_s / seconds, 3),
+        "worker_cores": round(worker_s / seconds, 3),
     }
 
 
@@ -258,7 +274,8 @@ def main() -> None:
         print(rows[-1], flush=True)
     linear = rows[1]["per_second"] / (2 * rows[0]["per_second"])
     apart = rows[2]["per_second"] / (2 * rows[0]["per_second"])
-    busy = rows[0]["client_cores"] + rows[0]["server_cores"]
+    beside = [row["client_cores"] + row["front_cores"] for row in rows[:2]]
+    per_core = [row["per_second"] / row["worker_cores"] for row in rows[:2]]
     save(
         "cost_service",
         command=f"python benchmarks/cost_service.py --clients {args.clients} --calls {args.calls} --batch {args.batch}",
@@ -267,8 +284,12 @@ def main() -> None:
         notes=[
             f"{args.clients} clients on the machine of the service, each calling back to back: what they wait for is "
             "mostly each other.",
-            f"Two workers give {linear:.0%} of twice one worker's models/s, two servers {apart:.0%}; with one worker "
-            f"{busy:.2f} of {os.cpu_count()} cores are busy already, clients included.",
+            f"Two workers give {linear:.0%} of twice one worker's models/s, two servers {apart:.0%}: clients and the "
+            f"process that takes calls need {beside[0]:.2f} cores beside one worker and {beside[1]:.2f} beside two, "
+            f"of {os.cpu_count()} there are.",
+            f"A second of worker time gives {per_core[0]:,.0f} models with one worker and {per_core[1]:,.0f} with two "
+            f"({per_core[1] / per_core[0]:.0%}): what two would give with a core each, as long as the process that "
+            "takes calls has one too.",
         ],
     )
 
