@@ -62,14 +62,32 @@ def fit(
 ) -> Fit:
     """Fits the constants that the target declares as fitted, and again without each row in turn.
 
+    Constants that fewer than two rows depend on keep their value: a network without ArgMax says nothing of it.
     `progress` sees the rows pass by, as a progress bar does.
 
     Raises:
         UsageError: the target declares none or too many, or there are too few rows for them.
     """
-    names = declared_scales(target)
     profiles = [Profile(target, graph) for graph in graphs]
-    return fit_profiles(scales_of(target), names, profiles, measured_ms, progress=progress)
+    start, declared = scales_of(target), declared_scales(target)
+    names = told(start, declared, profiles)
+    if not names:
+        raise UsageError(
+            f"Target {target.name}: no two rows depend on {', '.join(declared)}; measure other networks"
+        )
+    return fit_profiles(start, names, profiles, measured_ms, progress=progress)
+
+
+def told(
+    start: dict[str, float], names: Sequence[str], profiles: Sequence[Profile]
+) -> tuple[str, ...]:
+    """Those constants that at least two rows depend on: one that is left out then leaves another."""
+
+    def depends(profile: Profile, name: str) -> bool:
+        doubled = start | {name: 2 * max(start[name], _FLOOR)}
+        return profile.latency_ms(doubled) != profile.latency_ms(start)
+
+    return tuple(name for name in names if sum(depends(profile, name) for profile in profiles) > 1)
 
 
 def fit_profiles(

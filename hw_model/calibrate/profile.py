@@ -12,10 +12,11 @@ from hw_model.targets.target import Target
 
 #: What a file may mark as fitted: scales and rates that no data sheet tells.
 SCALES = (
-    "overhead.mapping_efficiency", "overhead.pointwise_ratio", "overhead.depthwise_ratio", "overhead.op_us",
-    "overhead.inference_us", "link.parameter_mb_per_s", "link.input_mb_per_s", "link.output_mb_per_s",
+    "overhead.mapping_efficiency", "overhead.pointwise_ratio", "overhead.depthwise_ratio",
+    "overhead.argmax_ratio", "overhead.op_us", "overhead.inference_us", "link.parameter_mb_per_s",
+    "link.input_mb_per_s", "link.output_mb_per_s",
 )  # fmt: skip
-_KINDS: tuple[Mapped, ...] = ("spatial", "pointwise", "depthwise", "moved")
+_KINDS: tuple[Mapped, ...] = ("spatial", "pointwise", "depthwise", "argmax", "moved")
 
 
 def scales_of(target: Target) -> dict[str, float]:
@@ -67,7 +68,7 @@ class Profile:
         spatial = scales["overhead.mapping_efficiency"]
         pointwise = spatial * scales["overhead.pointwise_ratio"]
         depthwise = spatial * scales["overhead.depthwise_ratio"]
-        reached = np.array([spatial, pointwise, depthwise, 1.0])
+        reached = np.array([spatial, pointwise, depthwise, scales["overhead.argmax_ratio"], 1.0])
         busy_us = float((self._cached_us / reached).sum())
         if self._full_us.size:
             stream_us = self._streamed_bytes / scales["link.parameter_mb_per_s"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from hw_model.errors import DataError
 
 TABLE = Path(__file__).parent / "published" / "latencies.csv"
-COLUMNS = ["data_set", "target", "model", "latency_ms", "use", "cached_mib", "source"]
+COLUMNS = ["data_set", "target", "model", "output", "latency_ms", "use", "cached_mib", "source"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,13 @@ class Measurement:
     source: str
     #: Parameters that stayed on the chip, where the compiler's log was published with the latency.
     cached_mib: float | None = None
+    #: What a segmentation network returns, such as `argmax`; empty for others.
+    output: str = ""
+
+    @property
+    def label(self) -> str:
+        """The network with what it returns."""
+        return f"{self.model}, {self.output}" if self.output else self.model
 
 
 @cache
@@ -60,6 +67,7 @@ def _row(name: str, line: int, fields: dict[str, str]) -> Measurement:
         fitted=fields["use"] == "fit",
         source=fields["source"],
         cached_mib=cached_mib,
+        output=fields["output"],
     )
 
 

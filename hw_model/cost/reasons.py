@@ -54,6 +54,11 @@ def _activation_fetch(target: Target, kind: ops.OpType, work: Work) -> str:
             "groups are smaller than the lanes, each needs its own inputs: bound by activation fetch; "
             f"use groups of {target.array.lanes_per_core} outputs"
         )
+    if isinstance(kind, ops.ArgMax):
+        return (
+            "compares the channels of a position one after the other, at "
+            f"{target.overhead.argmax_ratio:.0%} of a copy's speed: take the argmax of a smaller map and enlarge that"
+        )
     if isinstance(kind, ops.Concat):
         return "copies its parts side by side and computes nothing: bound by activation fetch"
     return "reads its inputs and computes next to nothing: bound by activation fetch"

@@ -100,7 +100,7 @@ class CostReport:
         path = f"accuracy.{self.evaluator_id.rpartition('-')[0]}_error"
         if any(entry.path == path and entry.assumption for entry in self.target.constants):
             return f"assumed to be off by {self.declared_error:.0%}"
-        return f"off by {self.declared_error:.0%} on average on published networks"
+        return f"off by {self.declared_error:.0%} on average on published classification networks"
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:

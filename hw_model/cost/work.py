@@ -44,7 +44,7 @@ class Events:
     wide_data_transfer: int = 0
 
 
-Mapped = Literal["spatial", "pointwise", "depthwise", "moved"]
+Mapped = Literal["spatial", "pointwise", "depthwise", "argmax", "moved"]
 COMPONENTS: tuple[str, ...] = tuple(entry.name for entry in dataclasses.fields(Events))
 
 
@@ -97,6 +97,8 @@ def mapped_as(kind: ops.OpType) -> Mapped:
         if kind.groups > 1 and kind.groups == kind.filters:
             return "depthwise"
         return "pointwise" if kind.groups == 1 and kind.kernel == (1, 1) else "spatial"
+    if isinstance(kind, ops.ArgMax):
+        return "argmax"
     return "spatial" if isinstance(kind, ops.TransposeConv2D) else "moved"
 
 
@@ -107,6 +109,7 @@ def efficiency_of(target: Target, kind: ops.OpType) -> float:
         "spatial": 1.0,
         "pointwise": scales.pointwise_ratio,
         "depthwise": scales.depthwise_ratio,
+        "argmax": scales.argmax_ratio / scales.mapping_efficiency,
         "moved": 1.0 / scales.mapping_efficiency,
     }
     return scales.mapping_efficiency * ratio[mapped_as(kind)]

@@ -74,6 +74,8 @@ class Overhead:
     #: The same for 1x1 convolutions and dense layers, and for depthwise ones, as a part of that share.
     pointwise_ratio: float = quantity("ratio", minimum=0.01)
     depthwise_ratio: float = quantity("ratio", minimum=0.01)
+    #: Share of the ceilings of a plain copy that an ArgMax over channels reaches.
+    argmax_ratio: float = quantity("ratio", minimum=0.01)
     op_us: float = quantity("us")
     inference_us: float = quantity("us")
 
@@ -109,7 +111,7 @@ class Energy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """Mean relative latency error of each evaluator on published figures, each left out of the fit in turn."""
+    """Mean relative latency error of each evaluator on published classification networks, each left out of the fit."""
 
     analytical_error: float = quantity("ratio")
     simulator_error: float = quantity("ratio")

@@ -29,7 +29,10 @@ def published_figures(model: str) -> tuple[PublishedFigure, ...]:
     accuracies = [figure for name, figure in _top1() if name == model]
     latencies = [
         PublishedFigure(
-            what=f"latency on {row.target}", value=row.latency_ms, unit="ms", source=row.source
+            what=f"latency on {row.target}{row.output and ', '}{row.output}",
+            value=row.latency_ms,
+            unit="ms",
+            source=row.source,
         )
         for row in measurements()
         if row.model == model

@@ -15,8 +15,8 @@ from model_zoo.registry import entries, spec_of
 
 OTHER = {
     "overhead.mapping_efficiency": 0.3, "overhead.pointwise_ratio": 0.7, "overhead.depthwise_ratio": 1.2,
-    "overhead.op_us": 2.5, "overhead.inference_us": 70.0, "link.parameter_mb_per_s": 300.0,
-    "link.input_mb_per_s": 200.0, "link.output_mb_per_s": 50.0,
+    "overhead.argmax_ratio": 0.2, "overhead.op_us": 2.5, "overhead.inference_us": 70.0,
+    "link.parameter_mb_per_s": 300.0, "link.input_mb_per_s": 200.0, "link.output_mb_per_s": 50.0,
 }  # fmt: skip
 
 
@@ -34,10 +34,17 @@ def host_net() -> Graph:
     return b.finish(b.conv(x, 512, 1, name="end"), name="host")
 
 
+def argmax_net(filters: int = 8) -> Graph:
+    """A network that ends in the class of each pixel."""
+    b = GraphBuilder()
+    x = b.conv(b.input((1, 256, 256, 3)), filters, 3, name="conv")
+    return b.finish(b.emit(ops.ArgMax(), (x,), name="argmax")[0], name="argmax")
+
+
 @pytest.mark.parametrize("name", ["pixel6", "coral_usb"])
 def test_a_profile_says_what_the_evaluator_says(name: str, graphs: list[Graph]) -> None:
     target = load_target(name)
-    for graph in (*graphs, host_net()):
+    for graph in (*graphs, host_net(), argmax_net()):
         profile = Profile(target, graph)
         for scales in (scales_of(target), OTHER):
             expected = Analytical(with_scales(target, scales)).report(graph).latency_ms
@@ -60,6 +67,21 @@ def test_constants_are_found_again(graphs: list[Graph]) -> None:
     assert found.left_out.mape < 1e-3
 
 
+def test_a_constant_is_fitted_where_two_rows_tell_it(graphs: list[Graph]) -> None:
+    """One row could not be left out: its error would be that of the fit."""
+    target = load_target("pixel6")
+    truth = with_scales(target, {"overhead.argmax_ratio": 0.2})
+    for count in (1, 2):
+        run = [*graphs, *(argmax_net(8 * number) for number in range(1, count + 1))]
+        found = fit(target, run, [Analytical(truth).report(graph).latency_ms for graph in run])
+        assert ("overhead.argmax_ratio" in found.scales) == (count == 2)
+    assert found.scales["overhead.argmax_ratio"] == pytest.approx(0.2, rel=1e-3)
+    with pytest.raises(
+        UsageError, match="no two rows depend on overhead.argmax_ratio; measure other"
+    ):
+        fit(marked(target, "overhead.argmax_ratio"), graphs, [1.0] * len(graphs))
+
+
 def test_a_row_left_out_does_not_help_itself(graphs: list[Graph]) -> None:
     """One absurd measurement is off by as much when left out, and by less when it takes part."""
     target = load_target("pixel6")
@@ -79,7 +101,7 @@ def test_progress_sees_each_row_once(graphs: list[Graph]) -> None:
 
 
 def test_only_declared_constants_are_fitted() -> None:
-    scales = ("overhead.mapping_efficiency", "overhead.op_us")
+    scales = ("overhead.mapping_efficiency", "overhead.argmax_ratio", "overhead.op_us")
     assert declared_scales(load_target("pixel6")) == scales
     assert declared_scales(load_target("coral_devboard")) == ("link.parameter_mb_per_s",)
 
@@ -101,6 +123,6 @@ def test_too_few_rows_or_wrong_marks_are_refused(graphs: list[Graph]) -> None:
     with pytest.raises(
         UsageError, match=r"mark 1 to 5 constants .* Received: link.parameter_mb_per_s, "
     ):
-        fit(marked(target, *SCALES[:3], *SCALES[5:]), graphs, [1.0] * len(graphs))
+        fit(marked(target, *SCALES[:3], *SCALES[6:]), graphs, [1.0] * len(graphs))
     with pytest.raises(UsageError, match=r"latencies cannot tell energy.idle_w"):
         fit(marked(target, "energy.idle_w"), graphs, [1.0] * len(graphs))
