@@ -1,14 +1,8 @@
 """Graphs on which `paper_relations.py` checks what the papers say; shapes no paper prints are our reconstruction."""
 
-from dataclasses import replace
-from itertools import count
-
 from hw_model.calibrate.net import Net
 from hw_model.graph import Graph, GraphBuilder, ops
-from model_zoo.lowering.backbone import lower_backbone
-from model_zoo.registry import spec_of
 
-SEGMENTED_PX, CLASSES = 512, 32
 # Kernel, expanded channels, output channels, stride. Source: arXiv 1905.02244, table 1, with every kernel 3.
 MINIMALISTIC_ROWS = (
     (16, 16, 1), (64, 24, 2), (72, 24, 1), (72, 40, 2), (120, 40, 1), (120, 40, 1),
@@ -117,45 +111,3 @@ def attention(tokens: int, width: int, heads: int, depth: int, *, shared: bool) 
         y = b.emit(ops.Transpose(permutation=(0, 2, 1, 3)), (y,), name="join")[0]
     y = b.reshape(y, (1, tokens, heads * depth), name="flat")
     return b.finish(b.dense(y, width, name="out"), name="mqa" if shared else "mha")
-
-
-def segmenter(size: str, argmax_px: int) -> Graph:
-    """MobileNetEdgeTPUv2 with a DeepLab v3+ head at 512 px and 32 classes; the result is one index per pixel.
-
-    Scores are resized to `argmax_px` before the argmax; what is smaller than the image is then enlarged by
-    nearest neighbour. Source of the head: published DeepLab v3+ for MobileNetEdgeTPUv2, without training.
-    """
-    spec = spec_of(f"mobilenet_edgetpu_v2_{size}")
-    wide = replace(spec.input, height=SEGMENTED_PX, width=SEGMENTED_PX)
-    spec = replace(spec, head=None, input=wide)
-    b = GraphBuilder()
-    levels = lower_backbone(spec, b, b.input((1, SEGMENTED_PX, SEGMENTED_PX, 3)))
-    number = count()
-
-    def done(x: int, filters: int | None = None) -> int:
-        if filters is not None:
-            x = b.conv(x, filters, 1, name=f"conv_{next(number)}")
-        x = b.batch_norm(x, name=f"bn_{next(number)}")
-        return b.activation(x, "relu", name=f"relu_{next(number)}")
-
-    def resize(x: int, to: int, mode: str = "bilinear") -> int:
-        kind = ops.Resize(mode="nearest" if mode == "nearest" else "bilinear", size=(to, to))
-        return b.emit(kind, (x,), name=f"resize_{next(number)}")[0]
-
-    coarse, fine = levels["P5"], levels["P4"]
-    branches = [done(coarse, 128)]
-    for rate in (5, 10, 15):
-        kind = ops.DepthwiseConv2D(kernel=(3, 3), dilation=(rate, rate))
-        branches.append(done(b.emit(kind, (coarse,), name=f"rate_{rate}")[0], 128))
-    pooled = done(b.average_pool_all(coarse, name="pool"), 128)
-    branches.append(resize(pooled, b.shape(coarse)[1]))
-    x = done(b.concat(branches, name="pyramid"), 128)
-    x = b.concat([resize(x, b.shape(fine)[1]), done(fine, 48)], name="fusion")
-    for part in ("a", "b"):
-        x = done(done(b.depthwise(x, 3, name=f"depthwise_{part}")), 256)
-    x = resize(b.conv(x, CLASSES, 1, bias=True, name="logits"), argmax_px)
-    x = b.emit(ops.ArgMax(), (x,), name="argmax")[0]
-    if argmax_px < SEGMENTED_PX:
-        x = b.reshape(x, (1, argmax_px, argmax_px, 1), name="map")
-        x = resize(x, SEGMENTED_PX, "nearest")
-    return b.finish(x, name=f"segmenter_{size}_{argmax_px}")

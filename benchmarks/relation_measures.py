@@ -16,12 +16,16 @@ from hw_model.calibrate.reference_nets import reference_net
 from hw_model.cost import CostReport, Evaluator, evaluator_for
 from hw_model.errors import SpecError
 from hw_model.graph import Graph, ops
-from hw_model.mapping.allocate import allocate
+from model_zoo import create_spec
 from model_zoo.registry import entries, spec_of
 from model_zoo.spec import BlockKind, Stack
 from pipelines.search.block_analyzer import BlockCost, BlockMeter, Place
 
 Values = dict[str, float]
+SEGMENTERS = {
+    **{size: f"deeplabv3plus_mobilenet_edgetpu_v2_{size}" for size in ("xs", "s", "m")},
+    **{f"auto_{size}": f"autoseg_edgetpu_{size}" for size in ("xs", "s")},
+}
 
 
 class Costs:
@@ -252,15 +256,14 @@ def published_order(costs: Costs) -> Values:
 
 
 def fused_argmax(costs: Costs) -> Values:
-    """Argmax at 512 px, in latencies with argmax at 256 px."""
+    """Argmax at 512 px, in latencies of the same network with its argmax fused at 256 and at 128 px."""
     values: Values = {}
-    for size in ("xs", "s", "m"):
-        both = [graphs.segmenter(size, px) for px in (512, 256)]
-        full, fused = (costs.report(graph).latency_ms for graph in both)
-        values[size] = full / fused
-        spilled = [allocate(graph, costs.target).spilled_bytes for graph in both]
-        more, less = (count / costs.target.link.parameter_mb_per_s / 1e3 for count in spilled)
-        values[f"spilled_{size}"] = (full + more) / (fused + less)
+    for short, name in SEGMENTERS.items():
+        full, half, quarter = (
+            costs.report(create_spec(name, output=output).graph()).latency_ms
+            for output in ("argmax", "fused_argmax_256", "fused_argmax_128")
+        )
+        values |= {short: full / half, f"{short}_128": full / quarter}
     return values | {"falls": float(values["xs"] > values["s"] > values["m"])}
 
 

@@ -11,8 +11,8 @@ from types import ModuleType
 import pytest
 
 #: Relations that hold, and those of which the direction or a part does: the model may only get better.
-HOLD = (1, 2, 3, 4, 6, 7, 8, 12, 14, 15, 19, 22, 25, 26)
-IN_PART = (5, 10, 11, 13, 16, 20, 24)
+HOLD = (1, 2, 3, 4, 6, 7, 8, 12, 14, 15, 16, 19, 22, 25, 26)
+IN_PART = (5, 10, 11, 13, 20, 24)
 #: Accuracy, other families' networks, CPUs, searches over accelerators.
 NOT_CHECKED = (9, 17, 18, 21, 23)
 
@@ -62,13 +62,11 @@ def test_a_verdict_needs_every_value_of_every_evaluator(table: ModuleType) -> No
     assert relation.verdict(good, bad) == "does not hold"
 
 
-def test_rebuilt_networks_have_the_published_size(table: ModuleType) -> None:
-    """210 M multiply-adds, 3.9 M parameters; DeepLab v3+ on MobileNetEdgeTPUv2-XS with its 32 classes: 3,317,872."""
+def test_a_rebuilt_network_has_the_published_size(table: ModuleType) -> None:
+    """210 M multiply-adds, 3.9 M parameters."""
     graphs = table.measures.graphs
     small = graphs.mobilenet_v3_minimalistic()
     assert (round(small.macs / 1e6), round(small.param_count / 1e6, 1)) == (209, 3.9)
-    assert graphs.segmenter("xs", 512).param_count == 3_317_872
-    assert graphs.segmenter("s", 512).param_count == 4_813_040
 
 
 def test_dual_blocks_have_equal_work(table: ModuleType) -> None:
