@@ -190,7 +190,7 @@ _LAYERS: dict[type[ops.OpType], Callable[..., Any]] = {
     ops.Split: _operation,
     ops.Pad: _operation,
     ops.ArgMax: _operation,
-    ops.QuantizedArgMax: _operation,
+    ops.QuantizedArgMax: lambda op, name, _: layers.QuantizedArgMax(name=name),
     ops.Transpose: _operation,
 }
 

@@ -137,6 +137,38 @@ class ScaleShift(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="model_zoo")
+class QuantizedArgMax(keras.layers.Layer):
+    """Index of the first of the largest scores, (..., C) to (..., 1).
+
+    `in_steps` computes it as an exported file does, by operations that are exact in int8 as long as the scores'
+    scale is `NEAR` or more. Float scores nearer than `NEAR` may then name another class, so it is off until a
+    model is exported. TensorFlow alone exports.
+    """
+
+    #: int8 scores may have any scale from here to half a million times this by classes, which the subtraction of
+    #: the int8 kernels still resolves: ranges from 1 to some thousands.
+    NEAR = 4e-3
+    in_steps = False
+
+    def call(self, inputs: Any) -> Any:
+        if not self.in_steps:
+            return ops.cast(ops.expand_dims(_argmax(inputs, "int32"), -1), inputs.dtype)
+        classes = inputs.shape[-1]
+        step = self.NEAR / classes
+        distances = _rounded(ops.max(inputs, axis=-1, keepdims=True) - inputs, step)
+        indexed = _rounded(distances + ops.arange(classes, dtype=inputs.dtype) * step, step)
+        least = _rounded(ops.min(indexed, axis=-1, keepdims=True), step)
+        return _rounded(least / step, 1.0)
+
+
+def _rounded(x: Any, step: float) -> Any:
+    """The nearest of 0, 1, ... 255 times `step`; the converter takes the scale of an int8 tensor from here."""
+    import tensorflow as tf
+
+    return tf.quantization.fake_quant_with_min_max_args(x, min=0.0, max=255 * step)
+
+
+@keras.saving.register_keras_serializable(package="model_zoo")
 class Operation(keras.layers.Layer):
     """A weightless operation on tensors, named by `kind` with its attributes; built for what Keras has no layer for."""
 
@@ -174,37 +206,11 @@ def _argmax(x: Any, dtype: str) -> Any:
     return ops.cast(ops.argmax(x, axis=-1), dtype)
 
 
-#: Scores nearer than this count as equal. int8 scores may have any scale from here to half a million times
-#: this by classes, which the subtraction of the int8 kernels can still resolve: ranges from 1 to some thousands.
-_NEAR = 4e-3
-
-
-def _quantized_argmax(x: Any) -> Any:
-    """Index of the first of the largest scores, (..., C) to (..., 1), by steps that are exact in int8."""
-    classes = x.shape[-1]
-    step = _NEAR / classes
-    distances = _rounded(ops.max(x, axis=-1, keepdims=True) - x, step)
-    indices = ops.arange(classes, dtype=x.dtype) * step
-    least = _rounded(ops.min(_rounded(distances + indices, step), axis=-1, keepdims=True), step)
-    return _rounded(least / step, 1.0)
-
-
-def _rounded(x: Any, step: float) -> Any:
-    """The nearest of 0, 1, ... 255 times `step`."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        # The converter to int8 takes the scale from here; nothing else tells it one.
-        return tf.quantization.fake_quant_with_min_max_args(x, min=0.0, max=255 * step)
-    return ops.round(ops.clip(x, 0.0, 255 * step) / step) * step
-
-
 _OPERATIONS: dict[str, Any] = {
     "MatMul": _matmul,
     "Slice": _slice,
     "Split": lambda x, parts, axis: ops.split(x, parts, axis=axis),
     "Pad": lambda x, padding: ops.pad(x, padding),
     "ArgMax": _argmax,
-    "QuantizedArgMax": _quantized_argmax,
     "Transpose": lambda x, permutation: ops.transpose(x, permutation),
 }

@@ -1,6 +1,7 @@
 """From a Keras model to int8 `.tflite` bytes: traced at batch 1 with its weights as constants, then quantized."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +89,7 @@ def _trace(model: Any) -> Any:
         given = inputs[0] if len(inputs) == 1 else list(inputs)
         if structure is not None:
             given = dict(zip(structure, inputs, strict=True))
-        with keras.StatelessScope(state_mapping=constants):
+        with keras.StatelessScope(state_mapping=constants), _in_steps(model):
             outputs = model(given, training=False)
         return [outputs[key] for key in sorted(outputs)] if isinstance(outputs, dict) else outputs
 
@@ -97,6 +98,19 @@ def _trace(model: Any) -> Any:
         for tensor in model.inputs
     ]
     return tf.function(call, autograph=False).get_concrete_function(*signature)
+
+
+@contextmanager
+def _in_steps(model: Any) -> Iterator[None]:
+    """Layers that have another form for int8 take it."""
+    layers = [layer for layer in model.layers if hasattr(layer, "in_steps")]
+    for layer in layers:
+        layer.in_steps = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.in_steps = False
 
 
 def fixed_shape(tensor: Any) -> tuple[int, ...]:

@@ -34,10 +34,10 @@ def test_a_quantized_argmax_is_the_argmax_of_int8_scores(classes: int, spread: f
     """The file reads scores, so their int8 values are known whatever kernels run; many of them are equal."""
     import keras
 
-    from model_zoo.nn.layers import Operation
+    from model_zoo.nn.layers import QuantizedArgMax
 
     scores = keras.Input((12, 12, classes), name="scores")
-    model = keras.Model(scores, Operation("QuantizedArgMax", {})(scores), name="argmax")
+    model = keras.Model(scores, QuantizedArgMax()(scores), name="argmax")
     rng = np.random.default_rng(classes)
     samples = [
         [rng.uniform(-spread, spread, (1, 12, 12, classes)).astype(np.float32)] for _ in range(2)
