@@ -289,12 +289,15 @@ def _task(args: argparse.Namespace) -> tuple[tuple[int, int], int]:
     """((side, channels), classes): as told, else as the data or the source study has them."""
     from pipelines.search.spaces import space_entry
 
+    size = parse_size(args.image_size)
+    if size is not None and size[0] != size[1]:
+        raise UsageError(f"A space has square images. Received: {args.image_size!r}")
     entry = space_entry(args.space)
     side, channels, classes = entry.image_size, 3, entry.num_classes
     if args.quality == "train" or args.data:
         from pipelines.data import load_dataset
 
-        dataset = load_dataset(args.data or "embedded")
+        dataset = load_dataset(args.data or "embedded", image_size=size)
         entry.check_data(dataset.name, dataset.task)
         height, width, channels = dataset.image_shape
         side, classes = max(height, width), dataset.num_classes
@@ -303,11 +306,7 @@ def _task(args: argparse.Namespace) -> tuple[tuple[int, int], int]:
 
         config = open_study(args.source).manifest.config
         side, channels, classes = config.image_size, config.channels, config.num_classes
-    size = parse_size(args.image_size)
-    if size is not None:
-        if size[0] != size[1]:
-            raise UsageError(f"A space has square images. Received: {args.image_size!r}")
-        side = size[0]
+    side = side if size is None else size[0]
     return (side, channels), args.num_classes or classes
 
 

@@ -78,7 +78,8 @@ def _save_trained(
     from model_zoo.nn.model import ZooModel
     from pipelines.data import load_dataset
 
-    data = load_dataset(study.manifest.config.quality.data)
+    config = study.manifest.config
+    data = load_dataset(config.quality.data, image_size=(config.image_size,) * 2)
     model = ZooModel(spec, class_names=data.class_names, name=spec.family)
     presets.load_weights(model, weights)
     presets.save_preset(

@@ -127,6 +127,9 @@ def _with_hash(config: SearchConfig) -> SearchConfig:
     """The config with what its pruning file holds now, wherever the study is resumed from."""
     if not config.prune or config.prune_sha256:
         return config
+    from pipelines.search.spaces import space_entry
+
+    space_entry(config.space).check_prunable()
     path = os.path.abspath(config.prune)
     return replace(config, prune=path, prune_sha256=read_pruning(path)[1])
 

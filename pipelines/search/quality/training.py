@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 WEIGHTS_FILE = "model.weights.h5"
 _HELD_OUT_SHARE = 0.2
 _REPEATS_FILE = "repeats.json"
+#: Images of masks are composed or decoded each time they are read, unless they are no more than this.
+_KEPT_BYTES = 1 << 28
 
 
 class TrainedQuality:
@@ -151,7 +153,7 @@ def search_data(config: SearchConfig) -> "ImageDataset":
     from pipelines.data import load_dataset, subset
     from pipelines.search.spaces import space_entry
 
-    whole = load_dataset(config.quality.data)
+    whole = load_dataset(config.quality.data, image_size=(config.image_size,) * 2)
     space_entry(config.space).check_data(whole.name, whole.task)
     if whole.num_classes != config.num_classes:
         raise UsageError(
@@ -161,7 +163,19 @@ def search_data(config: SearchConfig) -> "ImageDataset":
     train, held_out = part(whole.train, config.quality.test_images)
     limit = config.quality.train_images
     splits = {"train": subset(train, limit) if limit else train, "test": held_out}
-    return replace(whole, splits=splits)
+    return replace(whole, splits={name: _kept(split) for name, split in splits.items()})
+
+
+def _kept(split: "Split") -> "Split":
+    """The split with its images in memory where they are few: every trial of a study reads them many times."""
+    from pipelines.data import MaskArraySplit, MaskSplit
+
+    height, width, channels = split.image_shape
+    size_bytes = len(split) * height * width * (channels + 1)
+    if not isinstance(split, MaskSplit) or size_bytes > _KEPT_BYTES:
+        return split
+    images, masks = split.read_pairs(range(len(split)))
+    return MaskArraySplit(images, masks)
 
 
 def part(split: "Split", held_out: int) -> "tuple[Split, Split]":

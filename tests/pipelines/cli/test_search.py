@@ -69,6 +69,12 @@ def test_export_writes_a_preset_every_verb_takes(run: Run, own_study: Path) -> N
         (("search", "run", "--budget", "1ms", "--quality", "predictor"), "source"),
         (("search", "run", "--budget", "1ms", "--data", "digts"), "Did you mean digits"),
         ((*RUN, "--budget", "1ms", "--image-size", "32x64"), "square"),
+        ((*RUN, "--budget", "1ms", "--space", "autoseg", "--prune", "p"), "cannot be pruned"),
+        (("search", "run", "--budget", "1ms", "--space", "autoseg"), "is for segmentation"),
+        (
+            ("search", "run", "--budget", "1ms", "--data", "composed_shapes"),
+            "take --space autoseg, or other data",
+        ),
         (("search", "resume", "nowhere"), "No study in nowhere"),
         (("search", "rebudget", "nowhere", "--budget", "1ms"), "No study in nowhere"),
         (("search", "export", "nowhere", "--out", "w"), "No study in nowhere"),

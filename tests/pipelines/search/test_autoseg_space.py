@@ -1,7 +1,8 @@
 """The space around AutoSeg-EdgeTPU: published networks are points of it, points are networks, searches run in it."""
 
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from pipelines.search import (
     Budget,
     QualityConfig,
     SearchConfig,
+    Trial,
     best,
     export_winner,
     run_search,
@@ -76,7 +78,7 @@ def test_widths_of_the_space_are_the_multiples_of_stage_widths() -> None:
     bases = [base for base, layers, _ in STAGES for _ in range(layers)]
     used = set()
     for size in SIZES:
-        blocks = create_spec(f"autoseg_edgetpu_{size}").backbone.blocks()
+        blocks = create_spec(f"autoseg_edgetpu_{size}").stacked.blocks()
         made = [b for b in blocks if b.mid_filters != b.in_filters or b.stack == 0]
         assert len(made) == len(bases)
         for block, base in zip(made, bases, strict=True):
@@ -110,7 +112,7 @@ def test_changed_points_keep_or_change_the_key_with_the_network(space: Space[Mod
     for row in rng.integers(0, space.cardinalities, size=(20, len(space.choices))).tolist():
         other = [*row]
         other[kernel] = (row[kernel] + 1) % 3
-        is_project = space.bind(row).backbone.stacks[0].kind == "project"
+        is_project = space.bind(row).stacked.stacks[0].kind == "project"
         same = canonical_key(space.bind(row)) == canonical_key(space.bind(other))
         assert same == is_project  # a 1x1 projection has no kernel to choose
 
@@ -155,7 +157,7 @@ def test_data_of_another_task_is_refused(
 
     masks = MaskArraySplit(np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 8, 8), np.uint8))
     if data == "own":
-        monkeypatch.setattr("pipelines.data.load_dataset", lambda name: _dataset(masks))
+        monkeypatch.setattr("pipelines.data.load_dataset", lambda name, **settings: _dataset(masks))
     config = tiny_config(tmp_path, space=space, quality=QualityConfig(data=data))
     with pytest.raises(UsageError, match=rf"Space {space} is for .*; take --space "):
         search_data(config)
@@ -200,7 +202,7 @@ def test_points_become_keras_models_with_as_many_parameters() -> None:
 
     space = space_entry("autoseg").make(image_size=32, channels=3, num_classes=4, width=0.25)
     for row in np.random.default_rng(1).integers(
-        0, space.cardinalities, size=(2, len(space.choices))
+        0, space.cardinalities, size=(1, len(space.choices))
     ):
         spec = space.bind(row.tolist())
         model = create_model(spec, output="logits")
@@ -208,23 +210,61 @@ def test_points_become_keras_models_with_as_many_parameters() -> None:
         assert model.output_shape[-1] == 4
 
 
-def test_training_gives_a_trial_its_miou(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On masks the trial's quality is mIoU, from a network that answers with logits."""
+@pytest.fixture
+def noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A data set of random images whose masks follow from them."""
     from pipelines.data import ImageDataset, MaskArraySplit
 
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (24, 16, 16, 3)).astype(np.uint8)
-    masks = (images[..., 0] > 127).astype(np.uint8)
-    split = MaskArraySplit(images, masks)
+    images = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3)).astype(np.uint8)
+    split = MaskArraySplit(images, (images[..., 0] > 127).astype(np.uint8))
     data = ImageDataset(
         name="noise", class_names=("a", "b"), splits={"train": split, "test": split}
     )
-    monkeypatch.setattr("pipelines.data.load_dataset", lambda name: data)
+    monkeypatch.setattr("pipelines.data.load_dataset", lambda name, **settings: data)
+
+
+def trained_trial(folder: Path) -> Trial:
+    """The only trial of a study on noise."""
     quality = QualityConfig(data="noise", recipe="search_segment_short", epochs=1, repeats=0)
     config = tiny_config(
-        tmp_path, image_size=16, num_classes=2, width=0.125, trials=1, batch_size=1, quality=quality
+        folder,
+        budget=Budget.parse("9ms"),
+        image_size=16,
+        num_classes=2,
+        width=0.125,
+        trials=1,
+        quality=quality,
     )
-    (trial,) = run_search(replace(config, budget=Budget.parse("9ms")), progress=False).trials
+    (trial,) = run_search(config, progress=False).trials
+    return trial
+
+
+@pytest.mark.usefixtures("noise")
+def test_a_trial_trains_on_logits_and_keeps_the_spec_it_was_costed_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes = []
+
+    def train(model: Any, data: Any, recipe: Any, *, run_dir: Path, **settings: Any) -> Any:
+        shapes.append(model.output_shape)
+        weights = run_dir / "w.h5"
+        weights.parent.mkdir(parents=True)
+        weights.touch()
+        metrics = {"miou": 0.25, "loss": 1.0}
+        return SimpleNamespace(metrics=metrics, weights=weights, epochs=1, recipe_id=recipe.name)
+
+    monkeypatch.setattr("pipelines.train.train", train)
+    trial = trained_trial(tmp_path)
+    assert (trial.quality, trial.quality_detail["metric"]) == (0.25, "miou")
+    assert trial.quality_detail["recipe_id"] == "search_segment_short"
+    assert trial.spec["head"]["output"] == {"kind": "fused_argmax", "size": 8}
+    assert [shape[-1] for shape in shapes] == [2]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("noise")
+def test_training_gives_a_trial_its_miou(tmp_path: Path) -> None:
+    trial = trained_trial(tmp_path)
     assert trial.failure is None
     assert trial.quality_detail["metric"] == "miou"
     assert 0 <= (trial.quality or -1.0) <= 1
