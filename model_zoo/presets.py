@@ -299,7 +299,7 @@ def save_preset(
     preset = Preset(
         name=name,
         architecture=model.name,
-        task="classification",
+        task=model.spec.task,
         spec_id=model.spec.spec_id,
         param_count=graph.param_count,
         macs=graph.macs,
