@@ -29,7 +29,7 @@ def tiny_tflite(root: Path) -> Path:
 
 
 def test_list_finds_by_pattern_family_and_budget(run: Run) -> None:
-    assert [row["name"] for row in run("list", "*v2_?", "--json").json] == [
+    assert [row["name"] for row in run("list", "mobilenet_edgetpu_v2_?", "--json").json] == [
         f"mobilenet_edgetpu_v2_{size}" for size in "sml"
     ]
     assert {
@@ -45,6 +45,18 @@ def test_list_as_text_has_a_row_per_model(run: Run) -> None:
     assert text.count("mobilenet_edgetpu_v2_") == 5
     assert "6,038,025" in text
     assert "coral_usb" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("autoseg_edgetpu_xs", "BiFPN (4 cells, levels 3 to 8), logits"),
+        ("deeplabv3plus_mobilenet_edgetpu_v2_xs_151", "DeepLabV3+ (levels 4 and 5), logits"),
+    ],
+)
+def test_info_and_cost_of_a_segmentation_network(run: Run, name: str, head: str) -> None:
+    assert head in run("info", name).out
+    assert run("cost", name, "--target", "pixel6", "--json").json["latency_ms"] > 1
 
 
 def test_list_without_match_says_so(run: Run) -> None:
