@@ -29,9 +29,11 @@ def lower_nodes(spec: ModelSpec, b: Builder[H, R], image: H) -> dict[str, H]:
     for node, levels, _ in backbone.inputs():
         kinds = tuple(edge.kind for edge in node.edges)
         sources = tuple(maps[edge.source] for edge in node.edges)
+        side = 1 << node.level
+        size = (-(-spec.input.height // side), -(-spec.input.width // side))
         # Names aside, this is all a node depends on.
-        key = (node.filters, node.level, node.layers, kinds, levels, norm)
-        maps[node.name] = b.join(key, sources, partial(_node, node, levels, norm))
+        key = (node.filters, node.level, node.layers, kinds, levels, size, norm)
+        maps[node.name] = b.join(key, sources, partial(_node, node, levels, size, norm))
     return {name: maps[name] for name in backbone.outputs}
 
 
@@ -49,6 +51,7 @@ def norm_relu6(b: Builder[H, R], x: H, norm: ops.BatchNorm, prefix: str) -> H:
 def _node(
     node: MapNode,
     levels: tuple[int, ...],
+    size: tuple[int, int],
     norm: ops.BatchNorm,
     b: Builder[H, R],
     sources: tuple[H, ...],
@@ -57,7 +60,7 @@ def _node(
     if kind == "pass":
         x, stride = sources[0], 1 << (node.level - levels[0])
     else:
-        x, stride = _merge(node, levels, norm, b, sources), 1
+        x, stride = _merge(node, levels, size, norm, b, sources), 1
     for index, layer in enumerate(node.layers):
         prefix = f"{node.name}_{index}"
         y = _layer(b, x, layer, node.filters, stride if index == 0 else 1, norm, prefix)
@@ -68,23 +71,23 @@ def _node(
 def _merge(
     node: MapNode,
     levels: tuple[int, ...],
+    size: tuple[int, int],
     norm: ops.BatchNorm,
     b: Builder[H, R],
     sources: tuple[H, ...],
 ) -> H:
-    """One resampled map as it is; two added at the size of the smaller one, with ReLU6."""
-    maps = [
-        _resample(b, x, node.filters, node.level - level, norm, f"{node.name}_edge_{index}")
-        for index, (x, level) in enumerate(zip(sources, levels, strict=True))
-    ]
+    """Maps at the size of the node: one as it is, two added, with ReLU6.
+
+    Published as cropped to the map that comes from the lowest level, which has this size in every published net.
+    """
+    maps = []
+    for index, (x, level) in enumerate(zip(sources, levels, strict=True)):
+        prefix = f"{node.name}_edge_{index}"
+        x = _resample(b, x, node.filters, node.level - level, norm, prefix)
+        maps.append(_crop(b, x, size, f"{prefix}_crop"))
     if len(maps) == 1:
         return maps[0]
-    sizes = [b.shape(x)[1:3] for x in maps]
-    height, width = min(size[0] for size in sizes), min(size[1] for size in sizes)
-    cut = [
-        _crop(b, x, height, width, f"{node.name}_edge_{index}_crop") for index, x in enumerate(maps)
-    ]
-    x = b.add(cut[0], cut[1], name=f"{node.name}_merge")
+    x = b.add(maps[0], maps[1], name=f"{node.name}_merge")
     return b.activation(x, "relu6", name=f"{node.name}_merge_activation")
 
 
@@ -106,11 +109,11 @@ def _resample(
     return x
 
 
-def _crop(b: Builder[H, R], x: H, height: int, width: int, name: str) -> H:
-    batch, high, wide, channels = b.shape(x)
-    if (high, wide) == (height, width):
+def _crop(b: Builder[H, R], x: H, size: tuple[int, int], name: str) -> H:
+    batch, height, width, channels = b.shape(x)
+    if (height, width) == size:
         return x
-    cut = ops.Slice(begin=(0, 0, 0, 0), sizes=(batch, height, width, channels))
+    cut = ops.Slice(begin=(0, 0, 0, 0), sizes=(batch, *size, channels))
     return b.emit(cut, (x,), name=name)[0]
 
 

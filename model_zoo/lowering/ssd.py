@@ -63,4 +63,4 @@ def _predict(
         x = b.conv(x, each * size, 1, bias=True, name=f"{name}_conv2d")
         batch, height, width, _ = b.shape(x)
         rows.append(b.reshape(x, (batch, height * width * each, size), name=f"{name}_reshape"))
-    return rows[0] if len(rows) == 1 else b.concat(rows, axis=1, name=f"{prefix}_concat")
+    return rows[0] if len(rows) == 1 else b.concat(rows, axis=-2, name=f"{prefix}_concat")

@@ -88,8 +88,8 @@ class Edge(Node):
 class MapNode(Node):
     """Layers of one width on one level: level k has 1 / 2**k of the image's size, rounded up.
 
-    A passed map may be of a finer level: the first layer then has the stride. Resampled maps are added,
-    cropped to the smallest. Every layer but the first adds its input to its output.
+    A passed map may be of a finer level: the first layer then has the stride. Resampled maps are cropped to
+    this size and added. Every layer but the first adds its input to its output.
     """
 
     name: str

@@ -3,13 +3,20 @@
 from hypothesis import strategies as st
 
 from model_zoo.spec import (
+    LAYER_KINDS,
+    AnchorGrid,
     Backbone,
     BifpnHead,
     ClassifierHead,
     DeepLabHead,
+    Edge,
     ImageInput,
+    Layer,
+    MapNode,
     ModelSpec,
+    NodeBackbone,
     SegmentationOutput,
+    SsdHead,
     Stack,
     Stem,
 )
@@ -136,4 +143,80 @@ def segmentation_specs(draw: st.DrawFn) -> ModelSpec:
         input=ImageInput(height=draw(st.integers(64, 256)), width=draw(st.integers(64, 256))),
         backbone=backbone,
         head=draw(st.sampled_from((bifpn, deeplab))),
+    )
+
+
+@st.composite
+def layers(draw: st.DrawFn) -> Layer:
+    """A layer of any kind; every width here is a multiple of 8, which all numbers of groups divide."""
+    kind = draw(st.sampled_from(LAYER_KINDS))
+    ratios = (0.25, 0.75) if kind == "tucker" else (None, None)
+    return Layer(
+        kind=kind,
+        kernel=draw(st.sampled_from((1, 3, 5))),
+        expansion=1 if kind in ("separable", "tucker") else draw(st.integers(1, 3)),
+        groups=draw(st.sampled_from((2, 4, 8))) if kind == "gc_ibn" else None,
+        in_ratio=ratios[0],
+        out_ratio=ratios[1],
+    )
+
+
+@st.composite
+def detection_specs(draw: st.DrawFn) -> ModelSpec:
+    """Small detectors: any chain of nodes, any nodes that resample two of those before, any image size."""
+    some_layers = st.lists(layers(), min_size=1, max_size=2).map(tuple)
+    widths = st.sampled_from((8, 16, 24))
+    nodes: list[MapNode] = []
+    level, source = 1, "stem"
+    for index in range(draw(st.integers(1, 3))):
+        level = level + draw(st.integers(0, 2))
+        name = f"n{index}"
+        edges = (Edge(source=source),)
+        nodes.append(
+            MapNode(
+                name=name,
+                filters=draw(widths),
+                level=level,
+                edges=edges,
+                layers=draw(some_layers),
+            )
+        )
+        source = name
+    for index in range(draw(st.integers(0, 3))):
+        names = draw(
+            st.lists(
+                st.sampled_from([node.name for node in nodes] + ["stem"]),
+                min_size=1,
+                max_size=2,
+                unique=True,
+            )
+        )
+        nodes.append(
+            MapNode(
+                name=f"c{index}",
+                filters=draw(widths),
+                level=draw(st.integers(1, 6)),
+                edges=tuple(Edge(source=name, kind="resample") for name in names),
+                layers=draw(some_layers),
+            )
+        )
+    read = {edge.source for node in nodes for edge in node.edges}
+    outputs = tuple(node.name for node in nodes if node.name not in read)
+    backbone = NodeBackbone(stem=Stem(kernel=3, filters=16), nodes=tuple(nodes), outputs=outputs)
+    side = backbone.total_stride
+    head = SsdHead(
+        num_classes=draw(st.integers(1, 5)),
+        extra_filters=draw(st.sampled_from(((), (8,), (8, 16)))),
+        anchors=AnchorGrid(
+            aspect_ratios=draw(st.sampled_from(((1.0,), (1.0, 2.0, 0.5)))),
+            reduce_first=draw(st.booleans()),
+        ),
+    )
+    return ModelSpec(
+        family=draw(st.sampled_from(("spaghettinet_edgetpu", "ssdlite_mobiledet_edgetpu"))),
+        input=ImageInput(
+            height=side + draw(st.integers(0, 40)), width=side + draw(st.integers(0, 90))
+        ),
+        backbone=backbone,
+        head=draw(st.sampled_from((head, head, head, None))),
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from keras import ops
-from strategies import segmentation_specs, specs
+from strategies import detection_specs, segmentation_specs, specs
 
 import model_zoo
 from hw_model.graph import Graph, verify
@@ -45,6 +45,13 @@ def test_random_specs_give_the_same_graph_and_keras_model(spec: ModelSpec) -> No
 @settings(max_examples=8)
 @given(segmentation_specs())
 def test_random_segmentation_specs_give_the_same_graph_and_keras_model(spec: ModelSpec) -> None:
+    keras.backend.clear_session()
+    _assert_same(ZooModel(spec), verify(spec.graph()))
+
+
+@settings(max_examples=8)
+@given(detection_specs())
+def test_random_detection_specs_give_the_same_graph_and_keras_model(spec: ModelSpec) -> None:
     keras.backend.clear_session()
     _assert_same(ZooModel(spec), verify(spec.graph()))
 
