@@ -1,6 +1,6 @@
 """The measurements behind `paper_relations.py`: each takes one evaluator on one target and returns named values."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from statistics import fmean, geometric_mean
@@ -17,7 +17,7 @@ from hw_model.cost import CostReport, Evaluator, evaluator_for
 from hw_model.errors import SpecError
 from hw_model.graph import Graph, ops
 from model_zoo import create_spec
-from model_zoo.registry import entries, spec_of
+from model_zoo.registry import entries, match, spec_of
 from model_zoo.spec import BlockKind, Stack
 from pipelines.search.block_analyzer import BlockCost, BlockMeter, Place
 
@@ -267,18 +267,19 @@ def fused_argmax(costs: Costs) -> Values:
     return values | {"falls": float(values["xs"] > values["s"] > values["m"])}
 
 
-def _energy_spearman(costs: Costs) -> float:
-    reports, _ = costs.published()
+def _energy_spearman(reports: Sequence[CostReport]) -> float:
     pairs = [(report.active_energy_mj, report.latency_ms) for report in reports]
     return correlate(*zip(*pairs, strict=True)).spearman
 
 
 def energy_order(costs: Costs) -> Values:
     """Rank correlation of active energy with latency."""
+    segmenters = [costs.report(network(name)) for name in match("*", task="segmentation")]
     return {
-        "spearman": _energy_spearman(costs),
-        "pixel4": _energy_spearman(costs.on("pixel4")),
-        "coral": _energy_spearman(costs.on("coral_usb")),
+        "spearman": _energy_spearman(costs.published()[0]),
+        "pixel4": _energy_spearman(costs.on("pixel4").published()[0]),
+        "coral": _energy_spearman(costs.on("coral_usb").published()[0]),
+        "segmenters": _energy_spearman(segmenters),
     }
 
 
