@@ -6,18 +6,23 @@ from typing import Any
 import pytest
 
 import model_zoo
+from hw_model.errors import DataError
 from hw_model.io import float_operators, read_tflite
 from model_zoo import presets
 from model_zoo.card import card
-from pipelines.data import load_dataset, source_names
+from pipelines.data import load_dataset
 
 NAMES = presets.names()
 #: One image more or less may change its class with another version of the arithmetic.
 TOLERANCE_IMAGES = 3
+TOLERANCE_MIOU = 0.003
+#: Most that int8 may cost, as a share.
+ALLOWED_LOSS = {"top1": 0.005, "miou": 0.015}
 
 
 def test_presets_ship() -> None:
     assert "mobilenet_edgetpu_v2_tiny_fashion_mnist" in NAMES
+    assert "autoseg_edgetpu_xs_composed_scenes" in NAMES
     assert {path.name for path in presets.weights_dir().iterdir() if path.is_dir()} - {
         "__pycache__"
     } == set(NAMES)
@@ -71,42 +76,48 @@ def test_the_int8_file_is_all_integer_and_the_predicted_graph(name: str) -> None
     assert compare_with_file(to_inference(presets.spec_of(name).graph()), path) == ()
 
 
-def _embedded(preset: presets.Preset) -> list[presets.Metric]:
-    return [
-        metric
-        for metric in preset.metrics
-        if metric.dataset in source_names() and metric.images <= 2000
-    ]
+def _few(preset: presets.Preset) -> tuple[list[presets.Metric], Any]:
+    """Metrics recorded on few images, and those images: a data set of the package, or the first of a split."""
+    recorded = [metric for metric in preset.metrics if metric.images < 2000]
+    (dataset, split), *more = {(metric.dataset, metric.split) for metric in recorded}
+    assert not more
+    assert {metric.form for metric in recorded} == {"float", "int8"}
+    size = (preset.preprocessing.height, preset.preprocessing.width)
+    try:
+        test: Any = load_dataset(dataset, image_size=size).test
+    except DataError as error:
+        pytest.skip(str(error))
+    return recorded, test.part(range(recorded[0].images)) if split != "test" else test
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_accuracy_on_the_embedded_images_is_as_recorded(name: str) -> None:
+def test_the_metric_measured_again_is_as_recorded(name: str) -> None:
     from pipelines.export import evaluate_tflite
     from pipelines.train import evaluate
 
     preset = presets.get(name)
-    recorded = _embedded(preset)
-    assert {metric.form for metric in recorded} == {"float", "int8"}
-    split: Any = load_dataset(recorded[0].dataset).test
+    recorded, split = _few(preset)
+    key = recorded[0].name
+    tolerance = TOLERANCE_MIOU if key == "miou" else TOLERANCE_IMAGES / len(split)
     assert preset.tflite is not None
     measured = {
-        "float": evaluate(model_zoo.create_model(name), split)["top1"],
+        "float": evaluate(model_zoo.create_model(name), split)[key],
         "int8": evaluate_tflite(
             presets.weights_dir() / preset.tflite.path, split, preset.preprocessing
-        )["top1"],
+        )[key],
     }
     for metric in recorded:
         assert metric.images == len(split)
-        assert abs(measured[metric.form] - metric.value) * len(split) <= TOLERANCE_IMAGES, (
-            metric.form
-        )
+        assert abs(measured[metric.form] - metric.value) <= tolerance, metric.form
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_quantization_costs_at_most_half_a_point(name: str) -> None:
-    whole = [metric for metric in presets.get(name).metrics if metric.images > 2000]
-    by_form = {metric.form: metric.value for metric in whole}
-    assert by_form["float"] - by_form["int8"] <= 0.005
+def test_quantization_costs_little(name: str) -> None:
+    values: dict[tuple[str, str], dict[str, float]] = {}
+    for metric in presets.get(name).metrics:
+        values.setdefault((metric.name, metric.split), {})[metric.form] = metric.value
+    for (key, _), by_form in values.items():
+        assert by_form["float"] - by_form["int8"] <= ALLOWED_LOSS[key]
 
 
 def test_the_published_floor_is_reached() -> None:
