@@ -45,7 +45,7 @@ class AnchorGrid(Node):
         """(scale, aspect ratio) of the anchors of a cell, for each of `maps` maps, in the order of the head."""
         step = (self.max_scale - self.min_scale) / max(1, maps - 1)
         scales = [*(self.min_scale + step * index for index in range(maps)), 1.0]
-        found = []
+        found: list[tuple[tuple[float, float], ...]] = []
         for index, scale in enumerate(scales[:-1]):
             if index == 0 and self.reduce_first:
                 found.append(((0.1, 1.0), (scale, 2.0), (scale, 0.5)))
