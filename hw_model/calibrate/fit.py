@@ -71,11 +71,11 @@ def fit(
     profiles = [Profile(target, graph) for graph in graphs]
     start, declared = scales_of(target), declared_scales(target)
     names = told(start, declared, profiles)
-    if not names:
+    if not names and len(profiles) > 1:
         raise UsageError(
             f"Target {target.name}: no two rows depend on {', '.join(declared)}; measure other networks"
         )
-    return fit_profiles(start, names, profiles, measured_ms, progress=progress)
+    return fit_profiles(start, names or declared, profiles, measured_ms, progress=progress)
 
 
 def told(

@@ -74,7 +74,7 @@ def test_specs_and_files_beside_the_table_count(run: "Run", tmp_path: Path, root
         ([(NAMES[0], float("nan"))], 3, "line 2: latency_ms must be a positive number"),
         ([(NAMES[0], -1.0)], 3, "line 2: latency_ms must be a positive number"),
         (simulated(NAMES[:3]), 2, "takes at least 4 rows. Received: 3"),
-        ([], 2, "takes at least 4 rows. Received: 0"),
+        ([], 2, "takes at least 5 rows. Received: 0"),
         ([(name, ms * 1e6) for name, ms in simulated(NAMES)], 3, "check the measurements' unit"),
     ],
 )
