@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_data(parser)
     parser.add_argument(
-        "--recipe", metavar="R", help="name or .toml file (with --weights: finetune_small)"
+        "--recipe",
+        metavar="R",
+        help="name or .toml file (with --weights: finetune_small, or finetune_segment for masks)",
     )
     parser.add_argument(
         "--weights",
@@ -60,6 +62,7 @@ def _command(args: argparse.Namespace) -> str:
 def run(args: argparse.Namespace) -> Answer:
     """Trains, evaluates on the test split, saves the preset."""
     from pipelines.data import load_dataset
+    from pipelines.tasks import TASKS
     from pipelines.train import load_recipe
 
     if args.recipe is None and args.weights is None:
@@ -68,14 +71,14 @@ def run(args: argparse.Namespace) -> Answer:
         raise UsageError(
             f"--recipe is needed; there are {', '.join(list_recipes())}, or a .toml file"
         )
-    recipe = load_recipe(args.recipe or "finetune_small")
+    dataset = load_dataset(
+        args.data, download=args.download, image_size=parse_size(args.image_size)
+    )
+    recipe = load_recipe(args.recipe or TASKS[dataset.task].FINETUNE_RECIPE)
     if args.epochs is not None:
         if args.epochs < 1:
             raise UsageError(f"--epochs must be at least 1. Received: {args.epochs}")
         recipe = recipe.with_epochs(args.epochs)
-    dataset = load_dataset(
-        args.data, download=args.download, image_size=parse_size(args.image_size)
-    )
     name = args.name or f"{Path(args.model).stem}_{Path(dataset.name).stem}"
     out = Path(args.out or Path("runs") / name)
     model, result = _train(args, dataset, recipe, out)

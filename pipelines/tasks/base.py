@@ -21,6 +21,8 @@ class Task(ABC):
     METRICS: ClassVar[Mapping[str, str]]
     #: The metric a search maximises, a certificate compares and a table shows.
     HEADLINE: ClassVar[str]
+    #: The recipe a fine-tuning takes when none is named.
+    FINETUNE_RECIPE: ClassVar[str]
 
     @property
     def headline_words(self) -> str:

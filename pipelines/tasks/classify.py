@@ -17,6 +17,7 @@ class Classification(Task):
     NAME = "classification"
     METRICS = {"top1": "top-1", "top5": "top-5", "loss": "loss"}
     HEADLINE = "top1"
+    FINETUNE_RECIPE = "finetune_small"
 
     def batches(self, split: LabelSplit, **settings: Any) -> Batches:
         return LabelBatches(split, **settings)

@@ -57,6 +57,7 @@ class Segmentation(Task):
     NAME = "segmentation"
     METRICS = {"miou": "mIoU", "pixel_accuracy": "pixel accuracy", "loss": "loss"}
     HEADLINE = "miou"
+    FINETUNE_RECIPE = "finetune_segment"
 
     def batches(self, split: MaskSplit, **settings: Any) -> Batches:
         return MaskBatches(split, **settings)

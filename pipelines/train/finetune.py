@@ -10,13 +10,11 @@ from pipelines.tasks import task_of
 from pipelines.train.loop import TrainResult, train
 from pipelines.train.recipe import Recipe
 
-DEFAULT_RECIPE = "finetune_small"
-
 
 def finetune(
     model: Any,
     dataset: ImageDataset,
-    recipe: Recipe | str | Path = DEFAULT_RECIPE,
+    recipe: Recipe | str | Path | None = None,
     *,
     run_dir: str | Path,
     preprocessing: Preprocess | None = None,
@@ -27,7 +25,7 @@ def finetune(
     """A model for `dataset` that starts from `model`'s body, and what it reached; `model` is unchanged.
 
     A zoo model gets a fresh classifier, unless its classes are the data set's own: then it goes on with the
-    one it has. A plain Keras model is trained in place and must have the right number of classes already.
+    one it has; without a recipe it takes its task's own for fine-tuning. A plain Keras model is trained in place and must have the right number of classes already.
 
     Raises:
         UsageError: as `train`.
@@ -48,7 +46,7 @@ def finetune(
     result = train(
         model,
         dataset,
-        recipe,
+        recipe or task_of(dataset.train).FINETUNE_RECIPE,
         run_dir=run_dir,
         preprocessing=preprocessing,
         resume=resume,
