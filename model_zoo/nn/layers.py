@@ -5,6 +5,8 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
+from model_zoo.nn import int8_forms
+
 GroupForm = Literal["split", "native"]
 
 
@@ -155,17 +157,12 @@ class QuantizedArgMax(keras.layers.Layer):
             return ops.cast(ops.expand_dims(_argmax(inputs, "int32"), -1), inputs.dtype)
         classes = inputs.shape[-1]
         step = self.NEAR / classes
-        distances = _rounded(ops.max(inputs, axis=-1, keepdims=True) - inputs, step)
-        indexed = _rounded(distances + ops.arange(classes, dtype=inputs.dtype) * step, step)
-        least = _rounded(ops.min(indexed, axis=-1, keepdims=True), step)
-        return _rounded(least / step, 1.0)
-
-
-def _rounded(x: Any, step: float) -> Any:
-    """The nearest of 0, 1, ... 255 times `step`; the converter takes the scale of an int8 tensor from here."""
-    import tensorflow as tf
-
-    return tf.quantization.fake_quant_with_min_max_args(x, min=0.0, max=255 * step)
+        distances = int8_forms.rounded(ops.max(inputs, axis=-1, keepdims=True) - inputs, step)
+        indexed = int8_forms.rounded(
+            distances + ops.arange(classes, dtype=inputs.dtype) * step, step
+        )
+        least = int8_forms.rounded(ops.min(indexed, axis=-1, keepdims=True), step)
+        return int8_forms.rounded(least / step, 1.0)
 
 
 @keras.saving.register_keras_serializable(package="model_zoo")
@@ -197,20 +194,11 @@ def _slice(x: Any, begin: list[int], sizes: list[int], strides: list[int]) -> An
     return x[tuple(index)]
 
 
-def _argmax(x: Any, dtype: str) -> Any:
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        # Keras tells -0.0 from 0.0 first, by operations no converter to int8 has.
-        return tf.argmax(x, axis=-1, output_type=dtype)
-    return ops.cast(ops.argmax(x, axis=-1), dtype)
-
-
 _OPERATIONS: dict[str, Any] = {
     "MatMul": _matmul,
     "Slice": _slice,
     "Split": lambda x, parts, axis: ops.split(x, parts, axis=axis),
     "Pad": lambda x, padding: ops.pad(x, padding),
-    "ArgMax": _argmax,
+    "ArgMax": int8_forms.argmax,
     "Transpose": lambda x, permutation: ops.transpose(x, permutation),
 }

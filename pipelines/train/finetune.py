@@ -25,7 +25,8 @@ def finetune(
     """A model for `dataset` that starts from `model`'s body, and what it reached; `model` is unchanged.
 
     A zoo model gets a fresh classifier, unless its classes are the data set's own: then it goes on with the
-    one it has; without a recipe it takes its task's own for fine-tuning. A plain Keras model is trained in place and must have the right number of classes already.
+    one it has. A plain Keras model is trained in place and must have the right number of classes already.
+    Without a recipe it is the one the task has for fine-tuning.
 
     Raises:
         UsageError: as `train`.
