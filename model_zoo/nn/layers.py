@@ -154,7 +154,7 @@ class QuantizedArgMax(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         if not self.in_steps:
-            return ops.cast(ops.expand_dims(_argmax(inputs, "int32"), -1), inputs.dtype)
+            return ops.cast(ops.expand_dims(int8_forms.argmax(inputs, "int32"), -1), inputs.dtype)
         classes = inputs.shape[-1]
         step = self.NEAR / classes
         distances = int8_forms.rounded(ops.max(inputs, axis=-1, keepdims=True) - inputs, step)
