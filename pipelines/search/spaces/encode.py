@@ -1,31 +1,48 @@
 """From a spec back to a space: the genotype of a published network, and the key that equal networks share."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice, product
 from typing import Any
 
 from hw_model.errors import UsageError
 from model_zoo.spec import ModelSpec, Node, OneOf, Space, Stack
+from model_zoo.spec.base import field_names
 from pipelines.search.spaces.autoseg_edgetpu import AutoSegSpace, plan_of
 
 Point = dict[str, Any]
+#: Ways to read a spec into a space that are looked at; published networks take the first.
+MOST_TRIED = 10_000
 
 
 def genotype_of(space: Space[ModelSpec], spec: ModelSpec) -> tuple[int, ...]:
-    """A genotype that binds to `spec`; choices that have no effect there take their first value.
+    """A genotype that binds to `spec`.
+
+    Blocks may fit several slots, and a pruned space may replace what stands in one of them: all ways are tried.
 
     Raises:
         UsageError: the spec is no point of the space.
     """
     value = plan_of(spec) if isinstance(space, AutoSegSpace) else spec
-    point = _match(space.template, value, "", {})
-    if point is not None:
-        free = {choice.path: choice.values[0] for choice in space.choices}
-        genotype = space.encode({**free, **point})
+    found = _matches(space.template, value, "", {})
+    for point in islice(chain.from_iterable(_completed(space, p) for p in found), MOST_TRIED):
+        genotype = space.encode(point)
         if space.bind(genotype) == spec:
             return genotype
     raise UsageError(f"The space holds no network equal to spec {spec.spec_id}")
+
+
+def _completed(space: Space[ModelSpec], point: Point) -> Iterator[Point]:
+    """Points of a space with these choices made.
+
+    What has no effect takes its first value, but a group size nobody shows may be any: it decides what a
+    pruned space takes for dominated.
+    """
+    first = {choice.path: choice.values[0] for choice in space.choices}
+    sizes = [c for c in space.choices if c.path not in point and c.path.endswith("group_size")]
+    for values in product(*(choice.values for choice in sizes)):
+        chosen = {choice.path: size for choice, size in zip(sizes, values, strict=True)}
+        yield {**first, **chosen, **point}
 
 
 def canonical_key(spec: ModelSpec) -> str:
@@ -38,54 +55,50 @@ def canonical_key(spec: ModelSpec) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
-def _match(template: Any, value: Any, path: str, point: Point) -> Point | None:
-    """The choices under which `template` is `value`, on top of those already made; None if there are none."""
+def _matches(template: Any, value: Any, path: str, point: Point) -> Iterator[Point]:
+    """Every set of choices under which `template` is `value`, on top of those already made."""
     if isinstance(template, OneOf):
-        return _choose(template, value, path, point)
-    if isinstance(template, Node):
-        return _match_node(template, value, path, point)
-    if isinstance(template, tuple) and isinstance(value, tuple):
-        return _match_tuple(template, value, path, 0, point)
-    return point if template == value else None
+        name = template.name or path
+        if value in template.values and point.get(name, value) == value:
+            yield {**point, name: value}
+    elif isinstance(template, Node):
+        if type(template) is type(value):
+            yield from _fields_match(template, value, path, field_names(type(template)), point)
+    elif isinstance(template, tuple) and isinstance(value, tuple):
+        yield from _items_match(template, value, path, 0, point)
+    elif template == value:
+        yield point
 
 
-def _choose(leaf: OneOf, value: Any, path: str, point: Mapping[str, Any]) -> Point | None:
-    name = leaf.name or path
-    if value not in leaf.values or point.get(name, value) != value:
-        return None
-    return {**point, name: value}
+def _fields_match(
+    template: Node, value: Any, path: str, names: Sequence[str], point: Point
+) -> Iterator[Point]:
+    if not names:
+        yield point
+        return
+    name, *rest = names
+    inner = getattr(value, name)
+    # A block that is not grouped has no group size, whatever the choice for it is.
+    if name == "group_size" and inner is None:
+        yield from _fields_match(template, value, path, rest, point)
+        return
+    where = f"{path}.{name}" if path else name
+    for found in _matches(getattr(template, name), inner, where, point):
+        yield from _fields_match(template, value, path, rest, found)
 
 
-def _match_node(template: Node, value: Any, path: str, point: Point) -> Point | None:
-    if type(template) is not type(value):
-        return None
-    found: Point | None = point
-    for field in fields(template):
-        inner = getattr(value, field.name)
-        # A block that is not grouped has no group size, whatever the choice for it is.
-        if field.name == "group_size" and inner is None:
-            continue
-        if found is not None:
-            where = f"{path}.{field.name}" if path else field.name
-            found = _match(getattr(template, field.name), inner, where, found)
-    return found
-
-
-def _match_tuple(
+def _items_match(
     template: tuple[Any, ...], value: tuple[Any, ...], path: str, position: int, point: Point
-) -> Point | None:
+) -> Iterator[Point]:
     """Items in order; a stack that may be absent is tried as present first."""
     if position == len(template):
-        return point if not value else None
+        if not value:
+            yield point
+        return
     item, where = template[position], f"{path}[{position}]"
     if value:
-        here = _match(item, value[0], where, point)
-        if here is not None:
-            rest = _match_tuple(template, value[1:], path, position + 1, here)
-            if rest is not None:
-                return rest
+        for here in _matches(item, value[0], where, point):
+            yield from _items_match(template, value[1:], path, position + 1, here)
     if isinstance(item, Stack) and isinstance(item.repeats, OneOf):
-        absent = _match(item.repeats, 0, f"{where}.repeats", point)
-        if absent is not None:
-            return _match_tuple(template, value, path, position + 1, absent)
-    return None
+        for absent in _matches(item.repeats, 0, f"{where}.repeats", point):
+            yield from _items_match(template, value, path, position + 1, absent)
