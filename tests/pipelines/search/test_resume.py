@@ -248,13 +248,15 @@ def test_resuming_a_finished_study_changes_nothing(tmp_path: Path) -> None:
 def test_two_drivers_are_refused(tmp_path: Path) -> None:
     process = start(tmp_path, "--seconds", "0.2")
     try:
-        while not (tmp_path / "trials.journal").exists():
+        journal = tmp_path / "trials.journal"
+        # Its first line creates the study; the file alone says nothing yet.
+        while not journal.exists() or b"\n" not in journal.read_bytes():
             assert process.poll() is None
             time.sleep(0.01)
         with pytest.raises(UsageError, match=f"already running .*process {process.pid} on"):
             go_on(tmp_path)
         # Nor may another folder's study write to the same file.
-        storage = f"journal:///{tmp_path / 'trials.journal'}"
+        storage = f"journal:///{journal}"
         with pytest.raises(UsageError, match="already running"):
             run(toy_config(tmp_path / "other", storage=storage))
         # Looking is allowed.
