@@ -38,25 +38,35 @@ DATA = "composed_scenes"
 
 
 class ToldQuality(TrainedQuality):
-    """Short trainings, one line for each on standard output."""
+    """Short trainings, one line for each on standard output.
 
-    def __init__(self, config: SearchConfig) -> None:
+    A network that another study of the same seed trained is not trained again: its training would be the same.
+    """
+
+    def __init__(self, config: SearchConfig, others: Sequence[Study]) -> None:
         super().__init__(config, StudyFolder(config.folder).artifacts)
         self.title = Path(config.folder).name
+        self.known = {trial.key: trial for study in others for trial in study.complete}
 
     def evaluate(self, candidates: Sequence[Candidate], seed: int) -> list[Outcome]:
-        started = time.monotonic()
-        outcomes = super().evaluate(candidates, seed)
-        for candidate, outcome in zip(candidates, outcomes, strict=True):
-            shown = f"mIoU {outcome.value:.4f}" if isinstance(outcome, Quality) else "failed"
-            seconds = time.monotonic() - started
-            latency_ms = candidate.cost.values[0]
-            print(
-                f"{time.strftime('%H:%M:%S')} {self.title}: {candidate.key} {shown}, "
-                f"{latency_ms:.3f} ms, trained in {seconds:.0f} s",
-                flush=True,
+        return [self._told(candidate, seed) for candidate in candidates]
+
+    def _told(self, candidate: Candidate, seed: int) -> Outcome:
+        known = self.known.get(candidate.key)
+        if known is None:
+            (outcome,) = super().evaluate([candidate], seed)
+        else:
+            outcome = Quality(
+                value=known.quality or 0.0, seconds=known.seconds, detail=known.quality_detail
             )
-        return outcomes
+        shown = f"mIoU {outcome.value:.4f}" if isinstance(outcome, Quality) else "failed"
+        how = f"trained in {outcome.seconds:.0f} s" if known is None else "trained before"
+        print(
+            f"{time.strftime('%H:%M:%S')} {self.title}: {candidate.key} {shown}, "
+            f"{candidate.cost.values[0]:.3f} ms, {how}",
+            flush=True,
+        )
+        return outcome
 
 
 def config_of(args: argparse.Namespace, sampler: str, seed: int) -> SearchConfig:
@@ -67,7 +77,7 @@ def config_of(args: argparse.Namespace, sampler: str, seed: int) -> SearchConfig
         folder=str(args.out / f"{sampler}_{seed}"),
         budget=Budget.parse(args.budget),
         space="autoseg",
-        target="pixel6",
+        target=args.target,
         image_size=args.image_size,
         num_classes=data.num_classes,
         width=args.width,
@@ -85,9 +95,9 @@ def config_of(args: argparse.Namespace, sampler: str, seed: int) -> SearchConfig
     )
 
 
-def study_of(config: SearchConfig) -> Study:
-    """The finished study: begun, continued, or only read."""
-    evaluator = ToldQuality(config)
+def study_of(config: SearchConfig, others: Sequence[Study]) -> Study:
+    """The finished study: begun, or continued as far as it is not finished."""
+    evaluator = ToldQuality(config, others)
     if not StudyFolder(config.folder).manifest_path.exists():
         return run_search(config, evaluator=evaluator)
     print(f"going on with {config.folder}", flush=True)
@@ -101,7 +111,8 @@ def noise_of(study: Study) -> float | None:
         return None
     again = json.loads(path.read_text(encoding="utf-8"))
     pairs = [(t.quality, again[t.key]) for t in study.complete if t.key in again]
-    return 100 * float(np.mean([abs((first or 0.0) - second) for first, second in pairs]))
+    differences = [abs((first or 0.0) - second) for first, second in pairs]
+    return round(100 * float(np.mean(differences)), 2)
 
 
 def row_of(config: SearchConfig, study: Study) -> dict[str, Any]:
@@ -163,11 +174,11 @@ def notes_of(config: SearchConfig, rows: Sequence[dict[str, Any]]) -> list[str]:
     costs = ", ".join(f"{name} {ms} ms" for name, ms in published_ms(config).items())
     return [
         f"Quality: mIoU of {quality.test_images} scenes held out of the training split after {quality.epochs} "
-        f"epochs on {quality.train_images} scenes, {config.image_size} px, width {config.width:g}, recipe "
+        f"epoch on {quality.train_images:,} scenes, {config.image_size} px, width {config.width:g}, recipe "
         f"{quality.recipe}; one training each, in percent.",
         "Best mIoU at equal trials: " + ("; ".join(compared) or "not known yet"),
         "noise_miou is the mean difference between two trainings of the same network with other seeds; the best "
-        "of many noisy values is too high for both samplers.",
+        "of many noisy values is too high for both samplers. Trials are far too short for good networks.",
         f"Cost is that of the deployed network with a fused argmax on {config.target}; published networks at "
         f"this size and width: {costs}.",
     ]
@@ -197,22 +208,28 @@ def main() -> None:
     """Studies of all seeds, one after the other; results are written after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("studies/segmentation"))
-    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--trials", type=int, default=32)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--budget", default="0.8ms")
-    parser.add_argument("--image-size", type=int, default=64)
+    # Small networks differ by their operations' overheads alone on Pixels, and by their work here. The published
+    # XS meets this budget; one random point in seven does.
+    parser.add_argument("--target", default="coral_devboard")
+    parser.add_argument("--budget", default="0.22ms")
+    # The smallest round size that keeps the published strides: 64 px lose the stem's and cost three times as much.
+    parser.add_argument("--image-size", type=int, default=72)
     parser.add_argument("--width", type=float, default=0.25)
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--train-images", type=int, default=1000)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--train-images", type=int, default=12_000)
     parser.add_argument("--test-images", type=int, default=300)
     parser.add_argument("--repeats", type=int, default=6)
     args = parser.parse_args()
     load_keras()
     rows = []
     for seed in range(args.seeds):
+        studies: list[Study] = []
         for sampler in SAMPLERS:
             config = config_of(args, sampler, seed)
-            rows.append(row_of(config, study_of(config)))
+            studies.append(study_of(config, studies))
+            rows.append(row_of(config, studies[-1]))
             print(rows[-1], flush=True)
             record(config, rows)
 
