@@ -167,11 +167,11 @@ def score_file(
 def _score(
     batches: MaskBatches, answer: Callable[[Floats], Floats], progress: bool
 ) -> SegmentationScore:
-    import keras
     from keras import ops
     from tqdm import tqdm
 
-    counter = keras.metrics.MeanIoU(batches.num_classes, ignore_class=IGNORED, sparse_y_pred=True)
+    classes = batches.num_classes
+    confusion = np.zeros((classes, classes))
     losses, pixels = 0.0, 0
     with_loss = True
     with plain_errors(batches):
@@ -181,16 +181,16 @@ def _score(
             inputs, masks = batches[step]
             outputs = answer(inputs)
             with_loss = outputs.ndim == 4 and outputs.shape[3] > 1
+            counted = masks != IGNORED
             if with_loss:
                 scores = resized(outputs, masks.shape[1:3])
-                counted = masks != IGNORED
                 losses += float(cross_entropy(masks, scores)) * int(counted.sum())
                 pixels += int(counted.sum())
-                found = ops.argmax(scores, axis=-1)
+                found = np.asarray(ops.convert_to_numpy(ops.argmax(scores, axis=-1)))
             else:
                 found = class_maps(outputs, masks.shape[1:3])
-            counter.update_state(masks, found)
-    confusion = np.asarray(ops.convert_to_numpy(counter.total_cm), np.float64)
+            pairs = classes * masks[counted] + found[counted]
+            confusion += np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
     return SegmentationScore(
         confusion=confusion, loss=losses / max(1, pixels) if with_loss else None
     )

@@ -63,6 +63,19 @@ def test_metrics_equal_those_counted_pixel_by_pixel() -> None:
     assert metrics["loss"] == pytest.approx(loss, rel=1e-4)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="Keras' own metric warns of 64-bit integers there"
+)
+def test_metrics_equal_those_of_keras() -> None:
+    keras.utils.set_random_seed(1)
+    model, split = model_of(), scene_split(5, seed=2)
+    images, masks = split.read_pairs(np.arange(5))
+    found = class_maps(model.predict(identity(images), verbose=0), (16, 16))
+    metric = keras.metrics.MeanIoU(CLASSES, ignore_class=IGNORED, sparse_y_pred=True)
+    metric.update_state(masks, found)
+    assert score_model(model, split, identity).miou == pytest.approx(float(metric.result()))
+
+
 def test_a_class_nobody_has_or_claims_is_left_out_of_the_mean() -> None:
     masks = np.zeros((1, 16, 16), np.uint8)
     masks[:, :, 8:] = 1
