@@ -2,14 +2,17 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hw_model.errors import UnknownNameError, UsageError
-from pipelines.cli.answer import Answer, facts, metric_text
+from pipelines.cli.answer import Answer, facts, metric_text, table
 from pipelines.cli.options import add_data, add_json, add_model
 from pipelines.cli.references import is_tflite, load, parse_size, require_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from model_zoo.preprocessing import Preprocessing
     from pipelines.data import ImageDataset, Split
 
 
@@ -35,11 +38,8 @@ def run(args: argparse.Namespace) -> Answer:
     if args.split not in dataset.splits:
         raise UnknownNameError(f"split of {dataset.name}", args.split, dataset.splits)
     split = dataset.splits[args.split]
-    file = is_tflite(args.model)
-    form = "int8" if file else "float"
-    metrics = (
-        _evaluate_file(args, split) if file else _evaluate_model(args.model, dataset, args.split)
-    )
+    form = "int8" if is_tflite(args.model) else "float"
+    metrics, by_class = _measured(args, dataset, split)
     data = {
         "model": args.model,
         "form": form,
@@ -53,21 +53,53 @@ def run(args: argparse.Namespace) -> Answer:
         ("images", f"{len(split):,} of {dataset.name}, {args.split} split"),
         *((METRIC_WORDS[key], metric_text(key, value)) for key, value in metrics.items()),
     ]
-    return Answer(text=facts(shown), data=data)
+    text = facts(shown)
+    if by_class:
+        data["iou"] = by_class
+        rows = [
+            (name, "–" if iou is None else f"{100 * iou:.1f} %") for name, iou in by_class.items()
+        ]
+        text += f"\n\n{table(('class', 'IoU'), rows)}"
+    return Answer(text=text, data=data)
 
 
-def _evaluate_file(args: argparse.Namespace, split: "Split") -> dict[str, float]:
+def _measured(
+    args: argparse.Namespace, dataset: "ImageDataset", split: "Split"
+) -> tuple[dict[str, float], dict[str, float | None]]:
+    """The metrics of the data's task, and for segmentation those of each class; None for one that never occurs."""
+    from pipelines.data import MaskSplit
+    from pipelines.export import evaluate_tflite
+    from pipelines.tasks import evaluate
+    from pipelines.tasks.segment import score_file, score_model
+
+    show = sys.stderr.isatty()
+    if is_tflite(args.model):
+        path, preprocessing = _file(args)
+        if not isinstance(split, MaskSplit):
+            return evaluate_tflite(path, split, preprocessing), {}
+        score = score_file(path, split, preprocessing)
+    else:
+        model = _model(args.model, dataset)
+        if not isinstance(split, MaskSplit):
+            return evaluate(model, split, verbose=int(show)), {}
+        score = score_model(model, split, progress=show)
+    shares = zip(dataset.class_names, score.iou.tolist(), strict=False)
+    return score.metrics(), {name: None if iou != iou else iou for name, iou in shares}
+
+
+def _file(args: argparse.Namespace) -> "tuple[Path, Preprocessing]":
+    """An existing, whole `.tflite` file, and how images are prepared for it."""
     from hw_model.io import read_header
     from pipelines.cli import sidecar
-    from pipelines.export import evaluate_tflite
 
     path = require_file(args.model)
     read_header(path)  # a damaged file is named as such before anything is asked about it
-    return evaluate_tflite(path, split, sidecar.read(path, args.like).preprocessing)
+    return path, sidecar.read(path, args.like).preprocessing
 
 
-def _evaluate_model(reference: str, dataset: "ImageDataset", split: str) -> dict[str, float]:
-    from pipelines.tasks import TASKS, evaluate
+def _model(reference: str, dataset: "ImageDataset") -> Any:
+    """A model with weights, for the classes of the data."""
+    from pipelines.tasks import TASKS
 
     model = load(reference)
     if getattr(model, "weights_origin", "") == "random":
@@ -80,4 +112,4 @@ def _evaluate_model(reference: str, dataset: "ImageDataset", split: str) -> dict
             f"{reference} answers with {model.output_shape}, {dataset.name} has {dataset.num_classes} classes "
             f"for {dataset.task}; they must agree"
         )
-    return evaluate(model, dataset.splits[split], verbose=int(sys.stderr.isatty()))
+    return model
