@@ -15,7 +15,6 @@ from model_zoo.preprocessing import Preprocessing
 from pipelines.data.dataset import Images, Masks
 from pipelines.data.encoded import open_image, to_mode, unreadable
 from pipelines.report.palette import colours, overlay
-from pipelines.tasks import is_probabilities
 from pipelines.tasks.segment import class_maps
 
 #: Pixels of an image that is read at all; a picture of 100 megapixels is a mistake more often than a wish.
@@ -35,7 +34,8 @@ class Predictor:
     def scores(self, image: Images) -> npt.NDArray[np.float32]:
         """A probability for each class, (classes,)."""
         row = np.asarray(self.run(self.preprocessing(image)), np.float32)
-        if not is_probabilities(row) and not np.allclose(row.sum(), 1, atol=0.05):
+        # An int8 softmax does not quite sum to 1, and scores may do so by chance but for their signs.
+        if row.min() < 0 or abs(row.sum() - 1) > 0.05:
             row = np.exp(row - row.max())
         share: npt.NDArray[np.float32] = row[0] / row.sum()
         return share
@@ -50,18 +50,20 @@ class Predictor:
         return self.class_names[label] if label < len(self.class_names) else f"class {label}"
 
 
-def predictor_of(model: Any) -> Predictor:
-    """The predictor of a zoo model with weights.
+def predictor_of(model: Any, *, name: str | None = None) -> Predictor:
+    """The predictor of a zoo model with weights; `name` is what errors call it.
 
     Raises:
         UsageError: the model's weights are random, or it has no answer for images.
     """
     if model.weights_origin == "random":
         raise UsageError(
-            f"{model.name} is an architecture without weights; name a preset, a weights folder or a .keras file"
+            f"{name or model.name} is an architecture without weights; name a preset, a weights folder or a .keras file"
         )
     if model.spec.head is None:
-        raise UsageError(f"{model.name} is a backbone: it gives feature maps and no classes")
+        raise UsageError(
+            f"{name or model.name} is a backbone: it gives feature maps and no classes"
+        )
     return Predictor(
         run=lambda inputs: np.asarray(model.predict_on_batch(inputs)),
         preprocessing=model.preprocessing,

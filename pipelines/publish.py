@@ -31,8 +31,8 @@ def publish(
     """Copies the one preset of weights folder `run` to `folder` under `name`, with an int8 file beside it.
 
     `after` names the weights folders of the runs whose weights this one started from, the first one first.
-    Accuracy of both files is measured on the whole test split of `data` and, where a part of it is embedded
-    in the package, on that part.
+    The headline metric of both files is measured on every split of `data` but the training one, and on a part
+    that a test can measure again: what the package embeds of it, or the first test images.
     """
     from pipelines.export import certificate_path, export_int8
 
@@ -56,7 +56,9 @@ def publish(
         part = EMBEDDED[data]
         measured += _metrics(model, exported, part, _tested(load_dataset(part)))
     else:
-        few = {f"test[:{FIRST_IMAGES}]": dataset.test.part(range(FIRST_IMAGES))}
+        few = {
+            f"test[:{FIRST_IMAGES}]": dataset.test.part(range(min(FIRST_IMAGES, len(dataset.test))))
+        }
         measured += _metrics(model, exported, dataset.name, few)
     published = replace(
         preset,

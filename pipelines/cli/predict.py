@@ -64,7 +64,7 @@ def _predictor(args: argparse.Namespace) -> "Predictor":
     from pipelines.predict import predictor_of, predictor_of_file
 
     if not is_tflite(args.model):
-        return predictor_of(load(args.model))
+        return predictor_of(load(args.model), name=args.model)
     from hw_model.io import read_header
     from pipelines.cli import sidecar
 

@@ -95,7 +95,7 @@ def _predictions(args: argparse.Namespace) -> "Section":
 
     dataset = load_dataset(args.data, image_size=parse_size(args.image_size))
     model = load(args.subject)
-    return predictions_section(model, predictor_of(model), dataset)
+    return predictions_section(model, predictor_of(model, name=args.subject), dataset)
 
 
 def _footer(subject: str) -> str:

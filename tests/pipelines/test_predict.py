@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from hw_model.errors import DataError, UsageError
+from model_zoo import create_spec
 from model_zoo.preprocessing import Preprocessing
 from pipelines import predict
 from pipelines.predict import Predictor, predictor_of, read_image, segmentation_picture, shares
@@ -61,6 +62,18 @@ def test_scores_are_probabilities_whatever_the_model_gives(logits: bool) -> None
     np.testing.assert_allclose(found, [0.7, 0.2, 0.1], atol=1e-6)
 
 
+def test_scores_that_happen_to_sum_to_one_are_no_probabilities() -> None:
+    predictor = Predictor(
+        run=lambda _: np.array([[2.0, -1.0, 0.0]]),
+        preprocessing=PREDICTOR.preprocessing,
+        class_names=(),
+        task="classification",
+    )
+    expected = np.exp([2.0, -1.0, 0.0])
+    found = predictor.scores(np.zeros((4, 4, 3), np.uint8))
+    np.testing.assert_allclose(found, expected / expected.sum(), rtol=1e-5)
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "CMYK", "1", "I;16"])
 def test_images_of_every_mode_become_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / ("image.tiff" if mode in ("CMYK", "I;16") else "image.png")
@@ -98,5 +111,11 @@ def test_random_weights_and_backbones_are_refused() -> None:
         name = "net"
         weights_origin = "random"
 
+    class Headless(Untrained):
+        weights_origin = "trained"
+        spec = create_spec("mobilenet_edgetpu_v2_tiny", backbone=True)
+
     with pytest.raises(UsageError, match="net is an architecture without weights"):
         predictor_of(Untrained())
+    with pytest.raises(UsageError, match="net is a backbone: it gives feature maps"):
+        predictor_of(Headless())

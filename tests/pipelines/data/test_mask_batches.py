@@ -94,7 +94,6 @@ def test_changes_that_leave_the_mask_behind_are_refused(change: dict[str, Any]) 
 
 def test_a_class_id_out_of_range_is_named_with_its_image() -> None:
     split = marked()
-    split.read_pairs(np.arange(6))[1]
     masks = split.read_pairs(np.arange(6))[1].copy()
     masks[4, 2, 3] = 7
     masks[5] = IGNORED
