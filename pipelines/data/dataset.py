@@ -15,7 +15,8 @@ Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Masks = npt.NDArray[np.uint8]
 Indices = Sequence[int] | npt.NDArray[np.integer]
-Task = Literal["classification", "segmentation"]
+Boxes = npt.NDArray[np.float32]
+Task = Literal["classification", "segmentation", "detection"]
 S = TypeVar("S", bound="Split")
 
 #: Class id of mask pixels that count for nothing.
@@ -70,6 +71,44 @@ class MaskSplit(Split):
 
     def part(self, indices: Indices) -> "MaskSplit":
         return MaskSubSplit(self, indices)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Objects:
+    """The objects of one image.
+
+    `boxes` (n, 4) are top, left, bottom and right as shares 0..1 of the image; `classes` (n,) are class ids
+    from 0, none of them a background; `crowd` (n,) marks regions in which nothing counts, found or missed.
+    """
+
+    boxes: Boxes
+    classes: Labels
+    crowd: npt.NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        count = len(self.classes)
+        if self.boxes.shape != (count, 4) or self.crowd.shape != (count,):
+            raise DataError(
+                "Objects need a box of four shares, a class and a crowd mark each. Received: boxes "
+                f"{self.boxes.shape}, classes {self.classes.shape}, crowd {self.crowd.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+
+class BoxSplit(Split):
+    """Images of which every object has a box and a class."""
+
+    @abstractmethod
+    def read_boxed(self, indices: Indices) -> tuple[Images, list[Objects]]:
+        """Images (n, H, W, C) and the objects of each."""
+
+    def read(self, indices: Indices) -> Images:
+        return self.read_boxed(indices)[0]
+
+    def part(self, indices: Indices) -> "BoxSplit":
+        return BoxSubSplit(self, indices)
 
 
 class ArraySplit(LabelSplit):
@@ -155,6 +194,54 @@ class MaskArraySplit(MaskSplit):
         return self._images[chosen], self._masks[chosen]
 
 
+class BoxArraySplit(BoxSplit):
+    """Images (N, H, W, C) uint8 and the objects of each, held in memory."""
+
+    def __init__(self, images: npt.ArrayLike, objects: Sequence[Objects]) -> None:
+        pixels = np.asarray(images)
+        if pixels.ndim != 4 or pixels.dtype != np.uint8:
+            raise DataError(
+                f"Images must be uint8 of shape (N, H, W, C). Received: {pixels.dtype} {pixels.shape}"
+            )
+        if len(objects) != len(pixels):
+            raise DataError(
+                "Every image needs its objects, none at all where it shows none. "
+                f"Received: {len(pixels)} images, objects of {len(objects)}"
+            )
+        self._images: Images = pixels
+        self._objects = list(objects)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        _, height, width, channels = self._images.shape
+        return height, width, channels
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read_boxed(self, indices: Indices) -> tuple[Images, list[Objects]]:
+        chosen = np.asarray(indices, dtype=np.int64)
+        return self._images[chosen], [self._objects[index] for index in chosen]
+
+
+class BoxSubSplit(BoxSplit):
+    """Some of another split's images, in the given order."""
+
+    def __init__(self, whole: BoxSplit, indices: Indices) -> None:
+        self._whole = whole
+        self._indices = np.asarray(indices, dtype=np.int64)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self._whole.image_shape
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def read_boxed(self, indices: Indices) -> tuple[Images, list[Objects]]:
+        return self._whole.read_boxed(self._indices[np.asarray(indices, dtype=np.int64)])
+
+
 class MaskSubSplit(MaskSplit):
     """Some of another split's images, in the given order."""
 
@@ -171,6 +258,13 @@ class MaskSubSplit(MaskSplit):
 
     def read_pairs(self, indices: Indices) -> tuple[Images, Masks]:
         return self._whole.read_pairs(self._indices[np.asarray(indices, dtype=np.int64)])
+
+
+def task_of(split: Split) -> Task:
+    """What a network is to learn from a split."""
+    if isinstance(split, MaskSplit):
+        return "segmentation"
+    return "detection" if isinstance(split, BoxSplit) else "classification"
 
 
 def subset(split: S, count: int, *, seed: int = 0) -> S:
@@ -204,9 +298,9 @@ def balanced_order(labels: Labels, seed: int) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageDataset:
-    """Images with classes, of the whole image or of each pixel; `train` and `test` are always there.
+    """Images with classes, of the whole image, each pixel or each object; `train` and `test` are always there.
 
-    Masks are checked where they are read: looking through all of them first would take as long as an epoch.
+    Masks and boxes are checked where they are read: looking through all of them first would take as long as an epoch.
     """
 
     name: str
@@ -222,9 +316,10 @@ class ImageDataset:
                 raise DataError(
                     f"Data set {self.name!r} has no {name} split. Received: {sorted(self.splits)}"
                 )
-        if len(self.class_names) < 2:
+        least = 1 if self.task == "detection" else 2
+        if len(self.class_names) < least:
             raise DataError(
-                f"Data set {self.name!r} needs at least two classes. "
+                f"Data set {self.name!r} needs at least {least} classes. "
                 f"Received: {len(self.class_names)} {list(self.class_names)}"
             )
         for name, split in self.splits.items():
@@ -241,7 +336,7 @@ class ImageDataset:
     @property
     def task(self) -> Task:
         """What a network is to learn from it."""
-        return "segmentation" if isinstance(self.train, MaskSplit) else "classification"
+        return task_of(self.train)
 
     @property
     def num_classes(self) -> int:

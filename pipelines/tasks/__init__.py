@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from pipelines.data import dataset
 from pipelines.data.batches import Preprocess
-from pipelines.data.dataset import MaskSplit, Split
+from pipelines.data.dataset import Split
 from pipelines.tasks.base import Metrics, Task, input_shape_of, preprocessing_of
 from pipelines.tasks.classify import Classification, is_probabilities, predict, score
 from pipelines.tasks.segment import Segmentation
@@ -35,7 +36,7 @@ METRIC_WORDS: dict[str, str] = {
 
 def task_of(split: Split) -> Task:
     """The task a split has answers for."""
-    return TASKS["segmentation" if isinstance(split, MaskSplit) else "classification"]
+    return TASKS[dataset.task_of(split)]
 
 
 def evaluate(

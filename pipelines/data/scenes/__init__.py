@@ -1,23 +1,32 @@
 """Composed scenes: exact masks and boxes without stored labels, made when they are read."""
 
-from pipelines.data.dataset import ImageDataset
+from dataclasses import replace
+
+from pipelines.data.dataset import ImageDataset, Split
 from pipelines.data.scenes import catalogue
 from pipelines.data.scenes.assets import AssetSource, DebianAssets
 from pipelines.data.scenes.compose import Boxes, Scene, compose
 from pipelines.data.scenes.fetch import fetch_assets
 from pipelines.data.scenes.shapes import SHAPE_NAMES, ShapeAssets
-from pipelines.data.scenes.split import SceneSplit
+from pipelines.data.scenes.split import SceneBoxSplit, SceneSplit
 
 __all__ = [
     "NAMES",
     "Boxes",
     "Scene",
+    "SceneBoxSplit",
     "SceneSplit",
     "compose",
     "load_scenes",
 ]
 
-NAMES = ("composed_scenes", "composed_shapes")
+_BOXES = "_boxes"
+#: With masks, and with boxes.
+NAMES = tuple(
+    f"{name}{answers}"
+    for answers in ("", _BOXES)
+    for name in ("composed_scenes", "composed_shapes")
+)
 
 
 def load_scenes(
@@ -33,6 +42,16 @@ def load_scenes(
         DataError: the files of `composed_scenes` are not on this machine, and `download` is not given.
         EnvironmentFault: they cannot be fetched.
     """
+    if name.endswith(_BOXES):
+        masks = load_scenes(
+            name.removesuffix(_BOXES), image_size=image_size, seed=seed, download=download
+        )
+        return replace(
+            masks,
+            name=name,
+            class_names=masks.class_names[1:],
+            splits={key: _boxed(split) for key, split in masks.splits.items()},
+        )
     if name == "composed_shapes":
         return _dataset(
             name,
@@ -59,6 +78,11 @@ def load_scenes(
         source=f"{root / 'usr/share'} ({', '.join(catalogue.PACKAGES)}; files {catalogue.fingerprint(root)})",
         licence=catalogue.LICENCE,
     )
+
+
+def _boxed(split: Split) -> SceneBoxSplit:
+    assert isinstance(split, SceneSplit)
+    return SceneBoxSplit(split)
 
 
 def _dataset(

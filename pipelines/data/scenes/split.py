@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from hw_model.errors import DataError
-from pipelines.data.dataset import Images, Indices, Labels, Masks, MaskSplit
+from pipelines.data.dataset import BoxSplit, Images, Indices, Masks, MaskSplit, Objects
 from pipelines.data.scenes.assets import AssetSource, load_assets
-from pipelines.data.scenes.compose import Boxes, Scene, compose
+from pipelines.data.scenes.compose import Scene, compose
 
 # Scenes of a split up to this much stay in memory, so that epochs after the first make none.
 _CACHE_BYTES = 1536 << 20
@@ -64,7 +64,37 @@ class SceneSplit(MaskSplit):
             images[place], masks[place] = scene.image, scene.mask
         return images, masks
 
-    def read_boxes(self, indices: Indices) -> list[tuple[Boxes, Labels]]:
-        """For each scene its objects' boxes (n, 4) and class ids (n,), as in `Scene`."""
-        scenes = [self.scene(int(index)) for index in np.asarray(indices, dtype=np.int64)]
-        return [(scene.boxes, scene.classes) for scene in scenes]
+    def read_boxed(self, indices: Indices) -> tuple[Images, list[Objects]]:
+        """Images and the objects of each; class ids are one less than in masks, as there is no background."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        scenes = [self.scene(int(index)) for index in chosen]
+        images = np.empty((len(chosen), *self.image_shape), dtype=np.uint8)
+        for place, scene in enumerate(scenes):
+            images[place] = scene.image
+        return images, [self._objects(scene) for scene in scenes]
+
+    def _objects(self, scene: Scene) -> Objects:
+        height, width = self._size
+        shares = scene.boxes[:, [1, 0, 3, 2]] / np.array([height, width, height, width])
+        return Objects(
+            boxes=shares.astype(np.float32),
+            classes=scene.classes - 1,
+            crowd=np.zeros(len(shares), np.bool_),
+        )
+
+
+class SceneBoxSplit(BoxSplit):
+    """Scenes with the boxes of their objects in place of masks."""
+
+    def __init__(self, scenes: SceneSplit) -> None:
+        self._scenes = scenes
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self._scenes.image_shape
+
+    def __len__(self) -> int:
+        return len(self._scenes)
+
+    def read_boxed(self, indices: Indices) -> tuple[Images, list[Objects]]:
+        return self._scenes.read_boxed(indices)
