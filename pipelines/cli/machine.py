@@ -18,6 +18,7 @@ PACKAGES: dict[str, str] = {
     "tensorboard": "train",
     "ai-edge-litert": "export",
     "optuna": "search",
+    "pycocotools": "detection",
     "grpcio": "service",
 }
 BACKENDS = ("tensorflow", "jax", "torch")

@@ -4,16 +4,14 @@ import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hw_model.errors import DataError, EnvironmentFault
-
-if TYPE_CHECKING:
-    from model_zoo.detection.nms import Detections
-    from pipelines.data.dataset import Objects
+from model_zoo.detection.nms import Detections
+from pipelines.data.dataset import Objects
 
 Floats = npt.NDArray[np.float64]
 #: Areas by which COCO tells objects apart, in the order of its own parameters.
@@ -57,7 +55,7 @@ class AveragePrecision:
         self._found: list[dict[str, Any]] = []
         self._images = 0
 
-    def add(self, detections: "Sequence[Detections]", objects: "Sequence[Objects]") -> None:
+    def add(self, detections: Sequence[Detections], objects: Sequence[Objects]) -> None:
         """What was found in some images, and what is there; one of each per image.
 
         Raises:
@@ -100,7 +98,7 @@ class AveragePrecision:
         )
 
     def _annotations(
-        self, boxed: "Detections | Objects", earlier: list[dict[str, Any]]
+        self, boxed: Detections | Objects, earlier: list[dict[str, Any]]
     ) -> list[dict[str, Any]]:
         """Boxes of the latest image as COCO's records; ids start from 1, for COCO takes 0 as 'not matched'."""
         if len(boxed.classes) and not (
