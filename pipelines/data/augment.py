@@ -27,6 +27,8 @@ class Augmentation:
     """Width over height of that crop, drawn log-uniformly from here."""
     scale: tuple[float, float] | None = None
     """Shown larger or smaller by a factor drawn log-uniformly from here; segmentation only."""
+    ssd_crop: bool = False
+    """A random part that shows enough of an object, as published for SSD; detection only."""
     policy: str = ""
     """A named AutoAugment policy (`v0`), or empty."""
     mixup_alpha: float = 0.0

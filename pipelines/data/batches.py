@@ -99,6 +99,8 @@ class LabelBatches(Batches):
         super().__init__(split, **settings)
         if self.augmentation.scale is not None:
             raise SpecError("augmentation.scale", "is for segmentation; use crop_area here")
+        if self.augmentation.ssd_crop:
+            raise SpecError("augmentation.ssd_crop", "is for detection; use crop_area here")
 
     def examples(
         self, chosen: npt.NDArray[np.int64], rng: np.random.Generator

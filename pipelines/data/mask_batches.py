@@ -15,7 +15,7 @@ from pipelines.data.dataset import IGNORED, Images, Masks, MaskSplit
 from pipelines.data.resize import resize, to_channels
 
 # Changes that would have to move the mask too, or mix it, and do not.
-_IMAGES_ONLY = ("shift_pixels", "cutout_pixels", "policy", "mixup_alpha")
+_IMAGES_ONLY = ("shift_pixels", "cutout_pixels", "policy", "mixup_alpha", "ssd_crop")
 #: What lies around an image made smaller: the middle of the range, as most preprocessing maps it to 0.
 _FILL = 127
 

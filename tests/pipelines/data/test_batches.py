@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hw_model.errors import UsageError
+from hw_model.errors import SpecError, UsageError
 from model_zoo.preprocessing import Preprocessing
 from pipelines.data import (
     ArraySplit,
@@ -208,3 +208,9 @@ def test_splits_of_any_shape_make_batches() -> None:
     split = ArraySplit(np.zeros((3, 5, 7, 3), np.uint8), [0, 1, 1])
     images, _ = LabelBatches(split, batch_size=2, num_classes=2, preprocessing=identity)[1]
     assert images.shape == (1, 5, 7, 3)
+
+
+@pytest.mark.parametrize("change", [{"scale": (0.5, 2.0)}, {"ssd_crop": True}])
+def test_changes_of_other_tasks_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match=f"augmentation.{next(iter(change))}.*use crop_area here"):
+        batches_of(augmentation=Augmentation(**change))

@@ -86,7 +86,9 @@ def test_a_window_beyond_the_image_shows_gray_and_is_ignored() -> None:
     assert (shown[outside] == 127).all()
 
 
-@pytest.mark.parametrize("change", [{"policy": "v0"}, {"shift_pixels": 2}, {"cutout_pixels": 3}])
+@pytest.mark.parametrize(
+    "change", [{"policy": "v0"}, {"shift_pixels": 2}, {"cutout_pixels": 3}, {"ssd_crop": True}]
+)
 def test_changes_that_leave_the_mask_behind_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match=f"augmentation.{next(iter(change))}.*does not move masks"):
         batches(marked(), augmentation=Augmentation(**change))
