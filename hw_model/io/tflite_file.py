@@ -111,13 +111,32 @@ def load(source: Source) -> TFLiteFile:
     Raises:
         DataError: the file is missing, is no `.tflite` file, or is truncated or corrupt.
     """
+    return _parse(_opened(source))
+
+
+def read_metadata(source: Source, name: str) -> bytes | None:
+    """What a file keeps under a name beside its model; None where it keeps nothing there.
+
+    Raises:
+        DataError: the file is missing, is no `.tflite` file, or is truncated or corrupt.
+    """
+    buffer = _opened(source)
+    model = buffer.root()
+    for entry in model.tables(schema.ModelSlot.METADATA):
+        if entry.text(schema.MetadataSlot.NAME) == name:
+            index = int(entry.scalar(schema.MetadataSlot.BUFFER, "I"))
+            return bytes(_data(buffer, index, model.tables(schema.ModelSlot.BUFFERS)))
+    return None
+
+
+def _opened(source: Source) -> FlatBuffer:
     data, name = _content(source)
     if len(data) < 8 or data[4:8] != schema.IDENTIFIER:
         raise DataError(
             f"{name} is not a .tflite file: bytes 4 to 8 must read TFL3. "
             f"Received: {data[4:8]!r} in {len(data):,} bytes"
         )
-    return _parse(FlatBuffer(data, name))
+    return FlatBuffer(data, name)
 
 
 def _content(source: Source) -> tuple[bytes, str]:
