@@ -7,12 +7,12 @@ from pathlib import Path
 
 from hw_model.calibrate.published import measurements
 
-TOP1_TABLE = Path(__file__).with_name("published_top1.csv")
+QUALITY_TABLE = Path(__file__).with_name("published_quality.csv")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedFigure:
-    """One figure with where it was published; accuracies are ImageNet top-1 in percent."""
+    """One figure with where it was published."""
 
     what: str
     value: float
@@ -21,12 +21,12 @@ class PublishedFigure:
 
 
 def published_figures(model: str) -> tuple[PublishedFigure, ...]:
-    """Everything published about an architecture, accuracies first; empty for a name nobody wrote about.
+    """Everything published about an architecture, quality first; empty for a name nobody wrote about.
 
     >>> [(figure.what, figure.value) for figure in published_figures("mobilenet_edgetpu_v2_s")]
     [('ImageNet top-1, int8', 77.36), ('latency on pixel6', 1.03)]
     """
-    accuracies = [figure for name, figure in _top1() if name == model]
+    qualities = [figure for name, figure in _qualities() if name == model]
     latencies = [
         PublishedFigure(
             what=f"latency on {row.target}{row.output and ', '}{row.output}",
@@ -37,18 +37,18 @@ def published_figures(model: str) -> tuple[PublishedFigure, ...]:
         for row in measurements()
         if row.model == model
     ]
-    return (*accuracies, *latencies)
+    return (*qualities, *latencies)
 
 
 @cache
-def _top1() -> tuple[tuple[str, PublishedFigure], ...]:
-    with TOP1_TABLE.open(encoding="utf-8", newline="") as file:
+def _qualities() -> tuple[tuple[str, PublishedFigure], ...]:
+    with QUALITY_TABLE.open(encoding="utf-8", newline="") as file:
         return tuple(
             (
                 row["model"],
                 PublishedFigure(
-                    what=f"ImageNet top-1, {row['form']}",
-                    value=float(row["top1_percent"]),
+                    what=row["metric"] + (row["form"] and f", {row['form']}"),
+                    value=float(row["percent"]),
                     unit="%",
                     source=row["source"],
                 ),

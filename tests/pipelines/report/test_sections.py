@@ -1,5 +1,6 @@
 """Sections say what their report, study, certificate or run says, and nothing else."""
 
+import csv
 import html
 import re
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from hw_model import estimate
 from hw_model.errors import UsageError
 from model_zoo import create_spec
+from model_zoo.registry import entries
 from model_zoo.spec import NodeBackbone
 from pipelines.export import certificate as cert
 from pipelines.export.fidelity import TensorSqnr
@@ -24,7 +26,7 @@ from pipelines.report import (
 )
 from pipelines.report.architecture import architecture
 from pipelines.report.page import Section
-from pipelines.report.published import published_figures
+from pipelines.report.published import QUALITY_TABLE, published_figures
 from pipelines.report.study import rejected_costs
 from pipelines.search import (
     Budget,
@@ -202,6 +204,17 @@ def test_published_figures_are_apart_and_named_as_such() -> None:
     assert "77.36 %" in text_of(found[-1])
     assert all("77.36" not in text_of(section) for section in found[:-1])
     assert published_figures("my_own_net") == ()
+
+
+def test_every_published_quality_is_of_a_network_of_the_zoo() -> None:
+    with QUALITY_TABLE.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["model"] for row in rows} <= set(entries())
+    assert all(20 < float(row["percent"]) < 90 and row["source"] for row in rows)
+    measured = {entries()[row["model"]].task: row["metric"].split()[-1] for row in rows}
+    assert measured == {"classification": "top-1", "segmentation": "mIoU", "detection": "AP"}
+    found = [(figure.what, figure.value) for figure in published_figures("spaghettinet_edgetpu_s")]
+    assert found[0] == ("COCO 2017 AP", 26.2)
 
 
 def test_a_training_curve_has_a_point_per_epoch() -> None:
