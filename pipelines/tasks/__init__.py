@@ -1,4 +1,4 @@
-"""Tasks: what classification and segmentation do differently in training, evaluation and export."""
+"""Tasks: what classification, segmentation and detection do differently in training, evaluation and export."""
 
 from typing import Any
 
@@ -7,12 +7,14 @@ from pipelines.data.batches import Preprocess
 from pipelines.data.dataset import Split
 from pipelines.tasks.base import Metrics, Task, input_shape_of, preprocessing_of
 from pipelines.tasks.classify import Classification, is_probabilities, predict, score
+from pipelines.tasks.detect import Detection
 from pipelines.tasks.segment import Segmentation
 
 __all__ = [
     "METRIC_WORDS",
     "TASKS",
     "Classification",
+    "Detection",
     "Segmentation",
     "Task",
     "evaluate",
@@ -25,7 +27,9 @@ __all__ = [
 ]
 
 #: Every task by its name.
-TASKS: dict[str, Task] = {task.NAME: task for task in (Classification(), Segmentation())}
+TASKS: dict[str, Task] = {
+    task.NAME: task for task in (Classification(), Segmentation(), Detection())
+}
 
 
 #: Every metric by its key, in words.
@@ -50,7 +54,7 @@ def evaluate(
     """The metrics of the split's task for `model`: fractions, and `loss` in nats.
 
     {"top1", "top5", "loss"} where each image has a class, {"miou", "pixel_accuracy", "loss"} where each
-    pixel has one.
+    pixel has one, {"ap", "ap50", "ap75", "loss"} where each object has a box.
     """
     return task_of(split).evaluate(
         model, split, preprocessing, batch_size=batch_size, verbose=verbose

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hw_model.errors import UsageError
+from model_zoo.spec.image import ModelSpec
 from pipelines.data.batches import Batches, Preprocess
 from pipelines.data.dataset import ImageDataset, Split
 
@@ -30,8 +31,8 @@ class Task(ABC):
         return self.METRICS[self.HEADLINE]
 
     @abstractmethod
-    def batches(self, split: Any, **settings: Any) -> Batches:
-        """Batches of a split of this task; `settings` are those of `Batches`."""
+    def batches(self, split: Any, *, model: Any, **settings: Any) -> Batches:
+        """Batches of a split of this task for `model`; `settings` are those of `Batches`."""
 
     @abstractmethod
     def classes_of(self, model: Any) -> int | None:
@@ -64,10 +65,11 @@ class Task(ABC):
         split: Any,
         preprocessing: Preprocess,
         *,
+        spec: ModelSpec | None = None,
         batch_size: int = 256,
         progress: bool = True,
     ) -> Metrics:
-        """The metrics of a `.tflite` file on all of a split."""
+        """The metrics of a `.tflite` file on all of a split; a detector's outputs mean nothing without its spec."""
 
     def check_fit(self, model: Any, dataset: ImageDataset) -> None:
         """Raises `UsageError` when the model's classes are not the data's."""

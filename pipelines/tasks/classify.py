@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model_zoo.spec.image import ModelSpec
 from pipelines.data.batches import Batches, LabelBatches, Preprocess, as_keras, plain_errors
 from pipelines.data.dataset import LabelSplit
 from pipelines.tasks.base import Metrics, Task, input_shape_of, preprocessing_of
@@ -19,7 +20,7 @@ class Classification(Task):
     HEADLINE = "top1"
     FINETUNE_RECIPE = "finetune_small"
 
-    def batches(self, split: LabelSplit, **settings: Any) -> Batches:
+    def batches(self, split: LabelSplit, *, model: Any, **settings: Any) -> Batches:
         return LabelBatches(split, **settings)
 
     def classes_of(self, model: Any) -> int | None:
@@ -56,6 +57,7 @@ class Classification(Task):
         split: LabelSplit,
         preprocessing: Preprocess,
         *,
+        spec: ModelSpec | None = None,
         batch_size: int = 256,
         progress: bool = True,
     ) -> Metrics:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw_model.errors import UsageError
+from model_zoo.spec.image import ModelSpec
 from pipelines.data.batches import Batches, Preprocess, plain_errors
 from pipelines.data.dataset import IGNORED, ImageDataset, MaskSplit
 from pipelines.data.mask_batches import MaskBatches
@@ -59,7 +60,7 @@ class Segmentation(Task):
     HEADLINE = "miou"
     FINETUNE_RECIPE = "finetune_segment"
 
-    def batches(self, split: MaskSplit, **settings: Any) -> Batches:
+    def batches(self, split: MaskSplit, *, model: Any, **settings: Any) -> Batches:
         return MaskBatches(split, **settings)
 
     def classes_of(self, model: Any) -> int | None:
@@ -104,6 +105,7 @@ class Segmentation(Task):
         split: MaskSplit,
         preprocessing: Preprocess,
         *,
+        spec: ModelSpec | None = None,
         batch_size: int = 256,
         progress: bool = True,
     ) -> Metrics:

@@ -141,22 +141,25 @@ def _run_stages(run: _Run, start: int | None, from_logits: bool) -> None:
 
 def _check_fit(run: _Run) -> bool:
     """Whether the model's outputs are logits; refuses a model that does not fit the data."""
+    import keras
     from keras import ops
 
     run.task.check_fit(run.model, run.dataset)
     batches = _batches(run, training=False, batch_size=2)
-    scores = np.asarray(ops.convert_to_numpy(run.model(batches[0][0], training=False)))
-    if not np.isfinite(scores).all():
+    outputs = keras.tree.flatten(run.model(batches[0][0], training=False))
+    scores = [np.asarray(ops.convert_to_numpy(output)) for output in outputs]
+    if not all(np.isfinite(each).all() for each in scores):
         raise EdgeZooError(
             "The model's outputs are not finite before training starts; check its weights and "
             "preprocessing."
         )
-    return not is_probabilities(scores)
+    return len(scores) > 1 or not is_probabilities(scores[0])
 
 
 def _batches(run: _Run, *, training: bool, batch_size: int, stage: Stage | None = None) -> Batches:
     return run.task.batches(
         run.dataset.train,
+        model=run.model,
         batch_size=batch_size,
         num_classes=run.dataset.num_classes,
         preprocessing=run.preprocessing,
