@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw_model.errors import UsageError
+from model_zoo.detection.nms import MAX_DETECTIONS
 from pipelines.cli.answer import Answer, facts
 from pipelines.cli.options import add_data, add_json, add_model, add_output, add_target
 from pipelines.cli.references import load, parse_size
 
 if TYPE_CHECKING:
     from pipelines.data import ImageDataset
-    from pipelines.export import Certificate
+    from pipelines.export import Certificate, PostProcess
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FILE.tflite", required=True, help="file to write")
     add_target(parser, default=None)
     add_output(parser)
+    parser.add_argument(
+        "--postprocess",
+        choices=("fast", "regular"),
+        help="for detection: the file itself chooses boxes, by LiteRT's operator behind the int8 network, and "
+        f"answers with up to {MAX_DETECTIONS} boxes (top, left, bottom, right as shares of the image), classes "
+        "from 0, scores, and how many are valid; fast: each anchor has its best class alone and boxes suppress "
+        "each other whatever their class; regular: each class by itself (default: box_codes and class_logits)",
+    )
     parser.add_argument(
         "--samples", metavar="N", type=int, help="calibration images (default: up to 100)"
     )
@@ -64,12 +73,19 @@ def run(args: argparse.Namespace) -> Answer:
         allow_untrained=args.allow_untrained,
         evaluate_on=None if args.no_eval or untrained else _test_split(model, dataset, args.model),
         calibration_count=args.samples,
+        postprocess=_postprocess(args.postprocess),
     )
     sidecar.write(
         out,
         sidecar.Sidecar(preprocessing=model.preprocessing, class_names=tuple(model.class_names)),
     )
     return Answer(text=_text(out, certificate), data=_data(out, certificate_path(out), certificate))
+
+
+def _postprocess(name: str | None) -> "PostProcess | None":
+    from pipelines.export import PostProcess
+
+    return None if name is None else PostProcess(regular_nms=name == "regular")
 
 
 def _test_split(model: Any, dataset: "ImageDataset", reference: str) -> Any:
@@ -93,7 +109,7 @@ def _text(out: Path, certificate: "Certificate") -> str:
             f"{out}, {certificate.size_bytes:,} bytes (float: {certificate.float_size_bytes:,})",
         ),
         ("operators", f"{sum(certificate.operators.values())}: {kinds}"),
-        ("all int8", certificate.all_int8),
+        ("all int8", _all_int8(certificate)),
         ("as predicted", "no spec to compare with" if equal is None else equal),
         (
             "calibration",
@@ -121,6 +137,13 @@ def _text(out: Path, certificate: "Certificate") -> str:
             certificate.differences
         )
     return text
+
+
+def _all_int8(certificate: "Certificate") -> object:
+    if certificate.postprocess is None:
+        return certificate.all_int8
+    kind = "regular" if certificate.postprocess.regular_nms else "fast"
+    return f"the network; post-processing ({kind}) decodes boxes in floating point"
 
 
 def _data(out: Path, beside: Path, certificate: "Certificate") -> dict[str, Any]:

@@ -12,19 +12,21 @@ from hw_model import codec
 from hw_model.errors import DataError, SpecError
 from hw_model.files import sha256_of, write_json
 from pipelines.export.fidelity import TensorSqnr
+from pipelines.export.postprocess import PostProcess
 
-VERSION = 2
+VERSION = 3
 _TOOLS = ("edgezoo", "tensorflow", "keras", "ai-edge-litert", "numpy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortInfo:
-    """Input or output: real value = scale * (stored - zero_point)."""
+    """Input or output: real value = scale * (stored - zero_point); `scale` is 0 where values are real as stored."""
 
     shape: tuple[int, ...]
     dtype: str
     scale: float
     zero_point: int
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,10 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sqnr:
-    """Signal to quantization noise over all operators' outputs, in dB; `worst` comes first."""
+    """Signal to quantization noise over all operators' outputs, in dB; `worst` comes first.
+
+    `output_db` is that of the model's output, the worse one of several.
+    """
 
     samples: int
     tensors: int
@@ -68,7 +73,8 @@ class Certificate:
     """All that is claimed about an exported file; each field was measured on that file.
 
     `predicted_equals_converted` is None for a model without a spec; otherwise `differences` holds the
-    lines of the comparison, none when it is True.
+    lines of the comparison, none when it is True. `float_operators` are those of the network; what
+    `postprocess` puts behind it decodes boxes in floating point and is not among them.
     """
 
     file: str
@@ -93,6 +99,7 @@ class Certificate:
     export_seconds: float
     tools: dict[str, str] = field(default_factory=lambda: tool_versions())
     version: int = VERSION
+    postprocess: PostProcess | None = None
 
     @property
     def all_int8(self) -> bool:

@@ -7,17 +7,25 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from hw_model.errors import DataError, UsageError
 from hw_model.files import atomic_path, sha256_of
 from hw_model.graph import Graph, GroupForm, to_inference
 from hw_model.io import float_operators, read_header
 from hw_model.targets import Target, load_target
+from model_zoo.detection import anchors_of
+from model_zoo.spec.detection import SsdHead
 from pipelines.data.batches import Preprocess
 from pipelines.data.dataset import Split
 from pipelines.export import certificate as cert
 from pipelines.export.compare import compare_with_file
 from pipelines.export.convert import Converted, Sample, convert, require_tensorflow
+from pipelines.export.detector import with_anchors
 from pipelines.export.fidelity import TensorSqnr, measure_sqnr
+from pipelines.export.postprocess import PostProcess, append
+from pipelines.export.postprocess import predicted as with_postprocess
 from pipelines.export.progress import Progress
 from pipelines.export.runner import Port, make_interpreter
 from pipelines.export.samples import default_count, model_samples
@@ -38,11 +46,15 @@ def export_int8(
     evaluate_on: Split | None = None,
     preprocessing: Preprocess | None = None,
     calibration_count: int | None = None,
+    postprocess: PostProcess | None = None,
     progress: bool = True,
 ) -> cert.Certificate:
     """Writes `model` as an int8 `.tflite` file at `path`, and its certificate beside it.
 
     Post-training quantization: int8 in and out, batch 1, weights per channel, every operator in integers.
+    A detector's file answers with `box_codes` and `class_logits` and holds its anchors; with `postprocess` it
+    answers with `boxes` (top, left, bottom, right as shares of the image), `classes` (from 0), `scores` and
+    `count`, all float32, which LiteRT's operator finds on the host behind the int8 network.
 
     Args:
         model: a trained Keras model on the TensorFlow backend; its `spec` allows the file to be compared
@@ -54,9 +66,11 @@ def export_int8(
         allow_untrained: export random weights all the same.
         evaluate_on: images on which float model and file are compared.
         calibration_count: at most how many samples are used; by default 100, fewer for slow networks.
+        postprocess: how a detector's file chooses boxes; without it the file leaves that to its user.
 
     Raises:
-        UsageError: random weights, open input sizes, or no preprocessing where one is needed.
+        UsageError: random weights, open input sizes, no preprocessing where one is needed, or post-processing
+            of what is no detector.
         DataError: unfit calibration samples, or operators that stayed in floating point.
         EnvironmentFault: another backend than TensorFlow, a missing package, a full disk.
     """
@@ -68,6 +82,9 @@ def export_int8(
     target = load_target(target) if isinstance(target, str) else target
     form: GroupForm = group_form or (target.group_form if target else "split")
     graph = _graph_of(model)
+    anchors = _anchors_of(model)
+    if postprocess is not None and anchors is None:
+        raise UsageError(f"Only a detector's file can post-process. Received: {model.name!r}")
     preprocessing = preprocessing or getattr(model, "preprocessing", None)
     count = calibration_count or default_count(graph)
     inputs = model_samples(model, samples, count, preprocessing)
@@ -78,13 +95,15 @@ def export_int8(
         raise DataError(
             f"{len(stayed)} operators stayed in floating point, nothing was written: {', '.join(stayed[:3])}"
         )
+    content = _finished(converted.int8, anchors, postprocess)
     with atomic_path(path) as unfinished:  # the file appears when it has passed everything
-        unfinished.write_bytes(converted.int8)
-        facts = _file_facts(unfinished, converted, graph, form)
+        unfinished.write_bytes(content)
+        facts = _file_facts(unfinished, content, _predicted(graph, form, postprocess))
         seconds = time.perf_counter() - started
         accuracy = _accuracy(model, unfinished, evaluate_on, preprocessing, progress)
     certificate = cert.Certificate(
         **facts,
+        float_size_bytes=len(converted.float32),
         file=Path(path).name,
         model=str(model.name),
         spec_id=getattr(getattr(model, "spec", None), "spec_id", None),
@@ -92,9 +111,10 @@ def export_int8(
         group_form=form,
         target=target.name if target else None,
         calibration=_calibration(samples, inputs),
-        sqnr=_summary(noise, len(inputs[:SQNR_SAMPLES])),
+        sqnr=_summary(noise, converted, len(inputs[:SQNR_SAMPLES])),
         export_seconds=round(seconds, 2),
         accuracy=accuracy,
+        postprocess=postprocess,
     )
     certificate.save(cert.certificate_path(path))
     return certificate
@@ -139,25 +159,45 @@ def _graph_of(model: Any) -> Graph | None:
     return spec.graph() if spec is not None else None
 
 
-def _file_facts(
-    path: Path, converted: Converted, graph: Graph | None, form: GroupForm
-) -> dict[str, Any]:
+def _anchors_of(model: Any) -> npt.NDArray[np.float32] | None:
+    """The anchors of a model of this zoo with a detection head; None for every other model."""
+    spec: Any = getattr(model, "spec", None)
+    return anchors_of(spec) if isinstance(getattr(spec, "head", None), SsdHead) else None
+
+
+def _finished(
+    content: bytes, anchors: npt.NDArray[np.float32] | None, postprocess: PostProcess | None
+) -> bytes:
+    """The file with what belongs to it beside its network."""
+    if anchors is None:
+        return content
+    return append(content, anchors, postprocess) if postprocess else with_anchors(content, anchors)
+
+
+def _predicted(
+    graph: Graph | None, form: GroupForm, postprocess: PostProcess | None
+) -> Graph | None:
+    """The inference graph that the file is to hold."""
+    if graph is None:
+        return None
+    inference = to_inference(graph, group_form=form)
+    return with_postprocess(inference, postprocess) if postprocess else inference
+
+
+def _file_facts(path: Path, content: bytes, predicted: Graph | None) -> dict[str, Any]:
     """What the written file itself tells, and whether it is what the spec predicts."""
     header = read_header(path)
-    interpreter = make_interpreter(converted.int8)
-    differences: tuple[str, ...] = ()
-    if graph is not None:
-        differences = compare_with_file(to_inference(graph, group_form=form), path)
+    interpreter = make_interpreter(content)
+    differences = compare_with_file(predicted, path) if predicted is not None else ()
     return {
         "sha256": sha256_of(path),
         "size_bytes": header.size_bytes,
         "weight_bytes": header.weight_bytes,
-        "float_size_bytes": len(converted.float32),
         "inputs": tuple(_port(details) for details in interpreter.get_input_details()),
         "outputs": tuple(_port(details) for details in interpreter.get_output_details()),
         "operators": header.operators,
         "float_operators": (),
-        "predicted_equals_converted": None if graph is None else not differences,
+        "predicted_equals_converted": None if predicted is None else not differences,
         "differences": differences,
     }
 
@@ -165,7 +205,11 @@ def _file_facts(
 def _port(details: dict[str, Any]) -> cert.PortInfo:
     port = Port(details)
     return cert.PortInfo(
-        shape=port.shape, dtype=port.dtype.name, scale=port.scale, zero_point=port.zero_point
+        shape=port.shape,
+        dtype=port.dtype.name,
+        scale=port.scale,
+        zero_point=port.zero_point,
+        name=str(details["name"]),
     )
 
 
@@ -174,17 +218,19 @@ def _calibration(samples: Any, inputs: list[Sample]) -> cert.Calibration:
     return cert.Calibration(source=type(samples).__name__, count=len(inputs), distinct=len(digests))
 
 
-def _summary(noise: tuple[TensorSqnr, ...], samples: int) -> cert.Sqnr:
+def _summary(noise: tuple[TensorSqnr, ...], converted: Converted, samples: int) -> cert.Sqnr:
     if not noise:
         raise DataError("No tensor carries a signal: the model answers zero to every sample")
     levels = [tensor.sqnr_db for tensor in noise]
+    outputs = {port.name for port in read_header(converted.float32).outputs}
+    ends = [tensor.sqnr_db for tensor in noise if tensor.name in outputs]
     worst = sorted(noise, key=lambda tensor: tensor.sqnr_db)[:_WORST_SHOWN]
     return cert.Sqnr(
         samples=samples,
         tensors=len(noise),
         min_db=min(levels),
         median_db=round(statistics.median(levels), 2),
-        output_db=levels[-1],
+        output_db=min(ends, default=levels[-1]),
         worst=tuple(worst),
     )
 

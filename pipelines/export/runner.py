@@ -75,25 +75,34 @@ class Port:
         return steps.astype(np.float32) * np.float32(self.scale)
 
 
-class Int8Runner:
-    """A `.tflite` file with one input and one output, called on batches of float images.
+class FileRunner:
+    """A `.tflite` file with one input, called on batches of float images; it answers with every output by name.
 
     The file runs at batch 1; a batch is spread over `workers` interpreters, each with its own thread.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, workers: int | None = None) -> None:
-        header = read_header(path)  # LiteRT itself may crash on a truncated file
-        if len(header.inputs) != 1 or len(header.outputs) != 1:
-            raise UsageError(
-                f"{path}: only files with one input and one output can be run on images. "
-                f"Received: {len(header.inputs)} inputs, {len(header.outputs)} outputs"
-            )
+        self._names = self._output_names(path)
         content = Path(path).read_bytes()
         count = workers or min(4, os.cpu_count() or 1)
         self._interpreters = [make_interpreter(content) for _ in range(count)]
         self.input = Port(self._interpreters[0].get_input_details()[0])
-        self.output = Port(self._interpreters[0].get_output_details()[0])
+        ports = [Port(details) for details in self._interpreters[0].get_output_details()]
+        self.outputs = dict(zip(self._names, ports, strict=True))
         self._pool = ThreadPoolExecutor(count)
+
+    def _output_names(self, path: str | os.PathLike[str]) -> tuple[str, ...]:
+        """A name for each output, in the file's order; raises `UsageError` for a file of another kind."""
+        header = read_header(path)  # LiteRT itself may crash on a truncated file
+        if len(header.inputs) != 1 or not header.outputs:
+            raise UsageError(
+                f"{path}: only files with one input and an output can be run on images. "
+                f"Received: {len(header.inputs)} inputs, {len(header.outputs)} outputs"
+            )
+        names = tuple(port.name for port in header.outputs)
+        if len(set(names)) < len(names):
+            raise UsageError(f"{path}: outputs must differ in their names. Received: {names}")
+        return names
 
     def __enter__(self) -> Self:
         return self
@@ -105,25 +114,56 @@ class Int8Runner:
         """Ends the threads."""
         self._pool.shutdown()
 
-    def __call__(self, images: npt.ArrayLike) -> Floats:
-        """Real outputs (N, ...) for preprocessed float images (N, H, W, C)."""
+    def answers(self, images: npt.ArrayLike) -> dict[str, Floats]:
+        """Real outputs (N, ...) by name for preprocessed float images (N, H, W, C)."""
         batch = np.asarray(images)
         if batch.shape[1:] != self.input.shape[1:]:
             raise UsageError(
                 f"The file takes images of shape {self.input.shape[1:]}. Received: {batch.shape}"
             )
-        return self.output.real(self.run_stored(self.input.store(batch)))
+        stored = self._run(self.input.store(batch))
+        return {name: port.real(stored[name]) for name, port in self.outputs.items()}
 
-    def run_stored(self, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Stored outputs for stored inputs."""
-        outputs = np.empty((len(stored), *self.output.shape[1:]), self.output.dtype)
+    def _run(self, stored: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+        """Stored outputs by name for stored inputs."""
+        found = {
+            name: np.empty((len(stored), *port.shape[1:]), port.dtype)
+            for name, port in self.outputs.items()
+        }
         shares = np.array_split(np.arange(len(stored)), len(self._interpreters))
 
         def work(interpreter: Any, share: npt.NDArray[np.int64]) -> None:
             for position in share:
                 interpreter.set_tensor(self.input.index, stored[position : position + 1])
                 interpreter.invoke()
-                outputs[position] = interpreter.get_tensor(self.output.index)[0]
+                for name, port in self.outputs.items():
+                    found[name][position] = interpreter.get_tensor(port.index)[0]
 
         list(self._pool.map(work, self._interpreters, shares))
-        return outputs
+        return found
+
+
+class Int8Runner(FileRunner):
+    """A `.tflite` file with one input and one output, called on batches of float images."""
+
+    def _output_names(self, path: str | os.PathLike[str]) -> tuple[str, ...]:
+        header = read_header(path)
+        if len(header.inputs) != 1 or len(header.outputs) != 1:
+            raise UsageError(
+                f"{path}: only files with one input and one output can be run on images. "
+                f"Received: {len(header.inputs)} inputs, {len(header.outputs)} outputs"
+            )
+        return ("output",)
+
+    @property
+    def output(self) -> Port:
+        """The one output."""
+        return self.outputs["output"]
+
+    def __call__(self, images: npt.ArrayLike) -> Floats:
+        """Real outputs (N, ...) for preprocessed float images (N, H, W, C)."""
+        return self.answers(images)["output"]
+
+    def run_stored(self, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Stored outputs for stored inputs."""
+        return self._run(stored)["output"]

@@ -62,9 +62,13 @@ def _statements(certificate: "Certificate") -> list[tuple[bool, object]]:
         f"{port.dtype} {'×'.join(map(str, port.shape))}"
         for port in (*certificate.inputs, *certificate.outputs)
     )
-    items: list[tuple[bool, object]] = [
-        (certificate.all_int8, f"Every operator is int8, input and output too ({ports})."),
-    ]
+    holds = (certificate.all_int8, f"Every operator is int8, input and output too ({ports}).")
+    if certificate.postprocess is not None:
+        words = (
+            "Every operator of the network is int8; behind it boxes are chosen in floating point"
+        )
+        holds = (not certificate.float_operators, f"{words} ({ports}).")
+    items: list[tuple[bool, object]] = [holds]
     if certificate.predicted_equals_converted is not None:
         items.append(
             (
