@@ -1,6 +1,7 @@
 """Data sets prepared by TensorFlow Datasets; nothing is downloaded unless asked for."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,27 @@ def load_tfds(
 
     Names of `mask_sources()` are segmentation data sets, all others classification.
     """
-    tfds = _import_tfds()
+    tfds = import_tfds()
     masks = mask_sources()
     own = masks[name].builder if name in masks else name
+    builder = prepared_builder(tfds, own, download=download, wanted=name, further=masks)
+    return _dataset(tfds, builder, name, image_size)
+
+
+def prepared_builder(
+    tfds: Any, own: str, *, download: bool, wanted: str | None = None, further: Iterable[str] = ()
+) -> Any:
+    """The tfds builder `own`, whose data is there or is downloaded; `wanted` is what the user called it.
+
+    Raises:
+        UnknownNameError: tfds has no such data set; `further` are names suggested besides its own.
+        DataError: it is not prepared and not to be downloaded, or its download failed.
+    """
+    name = wanted or own
     try:
         builder = tfds.builder(own, data_dir=default_data_dir(), try_gcs=False)
     except tfds.core.DatasetNotFoundError as error:
-        raise UnknownNameError("tfds data set", name, [*masks, *tfds.list_builders()]) from error
+        raise UnknownNameError("tfds data set", name, [*further, *tfds.list_builders()]) from error
     except ValueError as error:
         raise DataError(f"tfds cannot load {name!r}: {_one_line(error)}") from error
     if not builder.is_prepared():
@@ -48,20 +63,30 @@ def load_tfds(
                 f"download=True (--download, needs a network), or run: tfds build {own}"
             )
         _prepare(tfds, builder)
-    return _dataset(tfds, builder, name, image_size)
+    return builder
 
 
 def load_tfds_folder(folder: Path, *, image_size: tuple[int, int] | None = None) -> ImageDataset:
     """A prepared data set from its version folder, without its generation code."""
-    tfds = _import_tfds()
-    try:
-        builder = tfds.builder_from_directory(folder)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder} is not a tfds data set: {_one_line(error)}") from error
+    tfds = import_tfds()
+    builder = folder_builder(tfds, folder)
     return _dataset(tfds, builder, builder.name, image_size)
 
 
-def _import_tfds() -> Any:
+def folder_builder(tfds: Any, folder: Path) -> Any:
+    """The tfds builder of a version folder, without its generation code."""
+    try:
+        return tfds.builder_from_directory(folder)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder} is not a tfds data set: {_one_line(error)}") from error
+
+
+def import_tfds() -> Any:
+    """The tfds package.
+
+    Raises:
+        EnvironmentFault: it is not installed.
+    """
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
