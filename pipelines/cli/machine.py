@@ -20,6 +20,7 @@ PACKAGES: dict[str, str] = {
     "optuna": "search",
     "pycocotools": "detection",
     "grpcio": "service",
+    "tokenizers": "text",
 }
 BACKENDS = ("tensorflow", "jax", "torch")
 

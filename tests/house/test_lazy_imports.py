@@ -12,7 +12,7 @@ import hw_model
 
 FRAMEWORKS = {
     "ai_edge_litert", "grpc", "h5py", "jax", "keras", "optuna", "scipy", "tensorflow",
-    "tensorflow_datasets", "tensorflow_model_optimization", "tf_keras", "torch",
+    "tensorflow_datasets", "tensorflow_model_optimization", "tf_keras", "tokenizers", "torch",
 }  # fmt: skip
 
 # Runs the statement it is given, whatever exit it takes, and prints what was loaded by then.
