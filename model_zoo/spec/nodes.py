@@ -223,6 +223,21 @@ def _check_node(node: MapNode, found: Mapping[str, tuple[int, int]]) -> None:
         channels = node.filters
 
 
+def fitting_groups(groups: int, channels: int) -> int:
+    """The most groups up to `groups` that divide the channels.
+
+    >>> fitting_groups(3, 24), fitting_groups(3, 8)
+    (3, 2)
+    """
+    return next(n for n in range(groups, 0, -1) if channels % n == 0)
+
+
+def clip_levels(backbone: NodeBackbone, last: int) -> NodeBackbone:
+    """The backbone with no level beyond `last`: nodes of coarser ones stay there, with the same parameters."""
+    nodes = tuple(replace(node, level=min(node.level, last)) for node in backbone.nodes)
+    return replace(backbone, nodes=nodes)
+
+
 def scale_nodes(backbone: NodeBackbone, rounded: Callable[[float], int]) -> NodeBackbone:
     """The backbone with every width put through `rounded`; groups become fewer where they no longer divide it."""
     wide = replace(backbone.stem, filters=rounded(backbone.stem.filters))
@@ -235,8 +250,7 @@ def scale_nodes(backbone: NodeBackbone, rounded: Callable[[float], int]) -> Node
         layers = []
         for layer in node.layers:
             if layer.groups is not None:
-                fitting = (n for n in range(layer.groups, 0, -1) if channels % n == 0)
-                layer = replace(layer, groups=next(fitting))
+                layer = replace(layer, groups=fitting_groups(layer.groups, channels))
             layers.append(layer)
             channels = filters
         nodes.append(replace(node, filters=filters, layers=tuple(layers)))

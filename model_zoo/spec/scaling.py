@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hw_model.errors import UsageError
 from model_zoo.spec.image import Backbone, ClassifierHead, Head, ModelSpec, Stack
-from model_zoo.spec.nodes import NodeBackbone, scale_nodes
+from model_zoo.spec.nodes import NodeBackbone, clip_levels, scale_nodes
 from model_zoo.spec.segmentation import BifpnHead, DeepLabHead
 
 MIN_GROUP_SIZE = 32
@@ -111,13 +111,13 @@ def fit_strides(spec: ModelSpec, *, side: int | None = None) -> ModelSpec:
     """Removes strides until the last feature map of the spec's own input has at least 3 pixels a side.
 
     Networks designed for 224 px reduce by 32, which leaves nothing of a 28 px image. The stem's stride
-    goes first, then those of the stacks from the last on; parameters do not change. Networks of nodes keep
-    their levels.
+    goes first, then those of the stacks from the last on; parameters do not change. In networks of nodes
+    only levels of less than one pixel go.
     `side` replaces the short side of the spec's input.
     """
     side = side or min(spec.input.height, spec.input.width)
     if isinstance(spec.backbone, NodeBackbone):
-        return spec
+        return replace(spec, backbone=clip_levels(spec.backbone, side.bit_length() - 1))
     backbone = spec.backbone
     if -(-side // backbone.total_stride) >= MIN_LAST_MAP:
         return spec

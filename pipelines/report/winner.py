@@ -15,6 +15,7 @@ from pipelines.search import Study, Trial
 _PUBLISHED = {
     "mobilenet_edgetpu_v2": ("tiny", "s"),
     "autoseg_edgetpu": ("xs", "s", "m"),
+    "spaghettinet_edgetpu": ("s", "m", "l"),
 }
 
 

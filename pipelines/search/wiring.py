@@ -127,7 +127,13 @@ def _costs(
 
 
 def _block_counts(spec: "ModelSpec") -> dict[str, int]:
-    """How many blocks there are, in all and of each kind."""
+    """How many blocks, or layers of nodes, there are, in all and of each kind."""
+    from model_zoo.spec import NodeBackbone
+
+    if isinstance(spec.backbone, NodeBackbone):
+        kinds: list[str] = [layer.kind for node in spec.backbone.nodes for layer in node.layers]
+        counted = ("separable", "ibn", "gc_ibn")
+        return {"blocks": len(kinds), **{kind: kinds.count(kind) for kind in counted}}
     counts = dict.fromkeys(("blocks", "dw", "fused", "group_fused"), 0)
     for stack in spec.stacked.stacks:
         counts["blocks"] += stack.repeats

@@ -192,6 +192,17 @@ def test_a_width_scales_nodes_groups_and_extra_maps() -> None:
     assert head.extra_filters == (256, 128, 128, 64)
 
 
+def test_small_images_lose_levels_and_no_parameters() -> None:
+    spec = create_spec(S, input_shape=(96, 120, 3), strides="fit")
+    backbone = spec.backbone
+    assert isinstance(backbone, NodeBackbone)
+    assert backbone.output_levels() == (4, 5, 6, 6, 6)
+    assert spec.graph().param_count == create_spec(S).graph().param_count
+    assert create_spec(S, input_shape=(128, 128, 3), strides="fit") == create_spec(
+        S, input_shape=(128, 128, 3)
+    )
+
+
 def test_tasks_and_names() -> None:
     assert NAMES == [
         "spaghettinet_edgetpu_s", "spaghettinet_edgetpu_m", "spaghettinet_edgetpu_l", MOBILEDET,

@@ -1,6 +1,7 @@
-"""Quality by a short training on real images: top-1 or mIoU on images held out of the training split."""
+"""Quality by a short training on real images: the task's headline metric on images held out of the training split."""
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hw_model.errors import DataError, EnvironmentFault, UsageError
+from hw_model.errors import DataError, EnvironmentFault, UnknownNameError, UsageError
 from hw_model.files import write_json
 from pipelines.search.config import SearchConfig
 from pipelines.search.problem import Candidate, Genotype
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from pipelines.train import Recipe
 
 WEIGHTS_FILE = "model.weights.h5"
+#: e to the power of minus the loss: it tells networks apart that have not begun to get things right.
+EXP_LOSS = "exp_loss"
 _HELD_OUT_SHARE = 0.2
 _REPEATS_FILE = "repeats.json"
-#: Images of masks are composed or decoded each time they are read, unless they are no more than this.
+#: Images of masks and boxes are composed or decoded each time they are read, unless they are no more than this.
 _KEPT_BYTES = 1 << 28
 
 
@@ -119,11 +122,13 @@ class TrainedQuality:
         Path(result.weights).replace(folder / WEIGHTS_FILE)
         shutil.rmtree(folder / "run", ignore_errors=True)
         keras.backend.clear_session(free_memory=True)
+        metric = self._config.quality.metric or TASKS[dataset.task].HEADLINE
+        metrics = {**result.metrics, EXP_LOSS: math.exp(-result.metrics["loss"])}
         return Quality(
-            value=result.metrics[TASKS[dataset.task].HEADLINE],
+            value=metrics[metric],
             seconds=time.perf_counter() - started,
             detail={
-                "metric": TASKS[dataset.task].HEADLINE,
+                "metric": metric,
                 "epochs": result.epochs,
                 "loss": result.metrics["loss"],
                 "recipe_id": result.recipe_id,
@@ -154,6 +159,7 @@ def search_data(config: SearchConfig) -> "ImageDataset":
     from pipelines.search.spaces import space_entry
 
     whole = load_dataset(config.quality.data, image_size=(config.image_size,) * 2)
+    _check_metric(config.quality.metric, whole.task)
     space_entry(config.space).check_data(whole.name, whole.task)
     if whole.num_classes != config.num_classes:
         raise UsageError(
@@ -166,16 +172,26 @@ def search_data(config: SearchConfig) -> "ImageDataset":
     return replace(whole, splits={name: _kept(split) for name, split in splits.items()})
 
 
+def _check_metric(name: str, task: str) -> None:
+    from pipelines.tasks import TASKS
+
+    known = [EXP_LOSS, *(key for key in TASKS[task].METRICS if key != "loss")]
+    if name and name not in known:
+        raise UnknownNameError("metric", name, known)
+
+
 def _kept(split: "Split") -> "Split":
     """The split with its images in memory where they are few: every trial of a study reads them many times."""
-    from pipelines.data import MaskArraySplit, MaskSplit
+    from pipelines.data import BoxArraySplit, BoxSplit, MaskArraySplit, MaskSplit
 
     height, width, channels = split.image_shape
-    size_bytes = len(split) * height * width * (channels + 1)
-    if not isinstance(split, MaskSplit) or size_bytes > _KEPT_BYTES:
+    if len(split) * height * width * (channels + 1) > _KEPT_BYTES:
         return split
-    images, masks = split.read_pairs(range(len(split)))
-    return MaskArraySplit(images, masks)
+    if isinstance(split, MaskSplit):
+        return MaskArraySplit(*split.read_pairs(range(len(split))))
+    if isinstance(split, BoxSplit):
+        return BoxArraySplit(*split.read_boxed(range(len(split))))
+    return split
 
 
 def part(split: "Split", held_out: int) -> "tuple[Split, Split]":

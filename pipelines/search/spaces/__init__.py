@@ -2,11 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from hw_model.errors import UnknownNameError, UsageError
 from model_zoo.spec import ModelSpec, Space
 from model_zoo.spec.image import Task
-from pipelines.search.spaces import autoseg_edgetpu, mobilenet_edgetpu_v2
+from pipelines.search.spaces import (
+    autoseg_edgetpu,
+    mobilenet_edgetpu_v2,
+    spaghettinet_edgetpu,
+)
 from pipelines.search.spaces.encode import canonical_key, genotype_of
 
 __all__ = ["SPACES", "SpaceEntry", "canonical_key", "genotype_of", "space_entry"]
@@ -65,6 +70,22 @@ _ENTRIES = (
         num_classes=32,
         recipe="search_segment_short",
         prunable=False,
+    ),
+    *(
+        SpaceEntry(
+            name=name,
+            version=spaghettinet_edgetpu.VERSION,
+            make=partial(spaghettinet_edgetpu.make_space, kinds=kinds),
+            task="detection",
+            image_size=320,
+            num_classes=90,
+            recipe="search_detect_short",
+            prunable=False,
+        )
+        for name, kinds in (
+            ("spaghettinet", spaghettinet_edgetpu.KINDS),
+            ("spaghettinet_no_gc", spaghettinet_edgetpu.NO_GC),
+        )
     ),
 )
 SPACES: dict[str, SpaceEntry] = {entry.name: entry for entry in _ENTRIES}

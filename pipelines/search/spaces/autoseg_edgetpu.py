@@ -10,9 +10,8 @@ lists the channel multipliers 1/4, 1/2, 3/4, 1 and 2; the published networks als
 Choices of the head's width and number of cells: assumed, around the published 96 and 4.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from hw_model.errors import UsageError
 from model_zoo.spec import (
@@ -29,6 +28,7 @@ from model_zoo.spec import (
     one_of,
     round_filters,
 )
+from pipelines.search.spaces.plan import PlanSpace
 
 #: Raised whenever a genotype would come to mean another network.
 VERSION = 1
@@ -147,17 +147,6 @@ def plan_of(spec: ModelSpec) -> Plan | None:
     )
 
 
-class AutoSegSpace(Space[ModelSpec]):
-    """The networks of an open plan."""
-
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(cast(ModelSpec, plan))
-
-    def bind(self, genotype: Sequence[int] | Mapping[str, Any]) -> ModelSpec:
-        """The network a genotype stands for; raises `UsageError` for a wrong length or value."""
-        return cast(Plan, super().bind(genotype)).spec()
-
-
 def make_space(
     *, image_size: int, channels: int, num_classes: int, width: float = 1.0
 ) -> Space[ModelSpec]:
@@ -177,7 +166,7 @@ def make_space(
         _layer(base, stack.stride, width, first=not index)
         for index, (base, stack) in enumerate(zip(_bases(), backbone.stacks, strict=True))
     ]
-    return AutoSegSpace(
+    return PlanSpace(
         Plan(
             input=image,
             stem=Stem(kernel=3, filters=_scaled(STEM_FILTERS, width), stride=backbone.stem.stride),
@@ -190,7 +179,8 @@ def make_space(
                 repeats=one_of(*HEAD_REPEATS),
                 output=SegmentationOutput(kind="fused_argmax", size=-(-image_size // 2)),
             ),
-        )
+        ),
+        plan_of,
     )
 
 

@@ -6,9 +6,10 @@ from itertools import chain, islice, product
 from typing import Any
 
 from hw_model.errors import UsageError
-from model_zoo.spec import ModelSpec, Node, OneOf, Space, Stack
+from model_zoo.spec import ModelSpec, Node, NodeBackbone, OneOf, Space, Stack
 from model_zoo.spec.base import field_names
-from pipelines.search.spaces.autoseg_edgetpu import AutoSegSpace, plan_of
+from model_zoo.spec.nodes import STEM
+from pipelines.search.spaces.plan import ANY, PlanSpace
 
 Point = dict[str, Any]
 #: Ways to read a spec into a space that are looked at; published networks take the first.
@@ -23,7 +24,7 @@ def genotype_of(space: Space[ModelSpec], spec: ModelSpec) -> tuple[int, ...]:
     Raises:
         UsageError: the spec is no point of the space.
     """
-    value = plan_of(spec) if isinstance(space, AutoSegSpace) else spec
+    value = space.plan_of(spec) if isinstance(space, PlanSpace) else spec
     found = _matches(space.template, value, "", {})
     for point in islice(chain.from_iterable(_completed(space, p) for p in found), MOST_TRIED):
         genotype = space.encode(point)
@@ -46,18 +47,35 @@ def _completed(space: Space[ModelSpec], point: Point) -> Iterator[Point]:
 
 
 def canonical_key(spec: ModelSpec) -> str:
-    """Equal for specs that are the same network, however their blocks are gathered in stacks."""
-    blocks = [
-        (b.kind, b.kernel, b.stride, b.mid_filters, b.filters, b.residual, b.group_size)
-        for b in spec.stacked.blocks()
-    ]
-    parts = (spec.input, spec.stacked.stem, blocks, spec.stacked.drop_connect, spec.head)
+    """Equal for specs that are the same network, however their blocks are gathered in stacks, and whichever of
+    its two maps a node names first."""
+    parts: tuple[Any, ...]
+    if isinstance(spec.backbone, NodeBackbone):
+        parts = (spec.family, spec.input, spec.backbone.stem, _nodes(spec.backbone), spec.head)
+    else:
+        blocks = [
+            (b.kind, b.kernel, b.stride, b.mid_filters, b.filters, b.residual, b.group_size)
+            for b in spec.stacked.blocks()
+        ]
+        parts = (spec.input, spec.stacked.stem, blocks, spec.stacked.drop_connect, spec.head)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+
+
+def _nodes(backbone: NodeBackbone) -> list[Any]:
+    """All there is to the nodes but their names, and the outputs."""
+    place = {name: index for index, name in enumerate((STEM, *(n.name for n in backbone.nodes)))}
+    nodes = [
+        (n.filters, n.level, n.layers, sorted((edge.kind, place[edge.source]) for edge in n.edges))
+        for n in backbone.nodes
+    ]
+    return [nodes, [place[name] for name in backbone.outputs]]
 
 
 def _matches(template: Any, value: Any, path: str, point: Point) -> Iterator[Point]:
     """Every set of choices under which `template` is `value`, on top of those already made."""
-    if isinstance(template, OneOf):
+    if value is ANY:
+        yield point
+    elif isinstance(template, OneOf):
         name = template.name or path
         if value in template.values and point.get(name, value) == value:
             yield {**point, name: value}
