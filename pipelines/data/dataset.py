@@ -104,6 +104,10 @@ class BoxSplit(Split):
     def read_boxed(self, indices: Indices) -> tuple[Images, list[Objects]]:
         """Images (n, H, W, C) and the objects of each."""
 
+    def read_objects(self, indices: Indices) -> list[Objects]:
+        """The objects of each image; sources that know them without the pixels say so here."""
+        return self.read_boxed(indices)[1]
+
     def read(self, indices: Indices) -> Images:
         return self.read_boxed(indices)[0]
 
@@ -240,6 +244,9 @@ class BoxSubSplit(BoxSplit):
 
     def read_boxed(self, indices: Indices) -> tuple[Images, list[Objects]]:
         return self._whole.read_boxed(self._indices[np.asarray(indices, dtype=np.int64)])
+
+    def read_objects(self, indices: Indices) -> list[Objects]:
+        return self._whole.read_objects(self._indices[np.asarray(indices, dtype=np.int64)])
 
 
 class MaskSubSplit(MaskSplit):

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from hw_model.errors import DataError, UnknownNameError
+from pipelines.data.box_folder import is_box_folder, load_box_folder
 from pipelines.data.dataset import ArraySplit, ImageDataset
 from pipelines.data.embedded import FASHION_CLASSES, load_embedded
 from pipelines.data.embedded import NAMES as EMBEDDED_NAMES
@@ -41,9 +42,9 @@ def load_dataset(
 
     A folder is a prepared tfds builder or holds, below `train` and `test` or directly (then one image
     in five is held out by a hash of its bytes), one folder of images per class, or a folder `images`
-    and a folder `masks` with a PNG of class ids for each. `image_size`
-    (height, width) is what images of a folder or of tfds are resized to when they differ in size, and
-    what scenes are composed at.
+    and a folder `masks` with a PNG of class ids for each; or it holds images and COCO instances files.
+    `image_size` (height, width) is what images of a folder or of tfds are resized to when they differ in
+    size, and what scenes are composed at.
     Nothing is downloaded unless `download` says so.
 
     Raises:
@@ -67,6 +68,8 @@ def load_dataset(
             return load_tfds_folder(folder, image_size=image_size)
         if is_mask_folder(folder):
             return load_mask_folder(folder, image_size=image_size)
+        if is_box_folder(folder):
+            return load_box_folder(folder, image_size=image_size)
         return load_folder(folder, image_size=image_size)
     if folder.name != name:
         raise DataError(f"There is no folder {name}; give an existing folder or a name.")
