@@ -1,0 +1,26 @@
+"""Questions with their contexts, and running text for language modelling, from files and from tfds."""
+
+from pipelines.data.text.corpus import Corpus
+from pipelines.data.text.features import TrainingWindows, training_windows
+from pipelines.data.text.masked import MaskedExamples, MaskingSettings
+from pipelines.data.text.questions import (
+    GoldAnswer,
+    QuestionDataset,
+    QuestionExample,
+    split_by_paragraph,
+)
+from pipelines.data.text.sources import load_corpus, load_questions
+
+__all__ = [
+    "Corpus",
+    "GoldAnswer",
+    "MaskedExamples",
+    "MaskingSettings",
+    "QuestionDataset",
+    "QuestionExample",
+    "TrainingWindows",
+    "load_corpus",
+    "load_questions",
+    "split_by_paragraph",
+    "training_windows",
+]
