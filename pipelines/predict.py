@@ -1,4 +1,5 @@
-"""What a model says about single images of any size: a probability for each class, or a class for each pixel."""
+"""What a model says about single images of any size: a probability for each class, a class for each pixel, or
+the objects in it."""
 
 import os
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageOps
 
 from hw_model.errors import DataError, UsageError
+from model_zoo.detection import Detections, anchors_of, detect
 from model_zoo.preprocessing import Preprocessing
 from pipelines.data.dataset import Images, Masks
 from pipelines.data.encoded import open_image, to_mode, unreadable
@@ -19,17 +21,22 @@ from pipelines.tasks.segment import class_maps
 
 #: Pixels of an image that is read at all; a picture of 100 megapixels is a mistake more often than a wish.
 MOST_PIXELS = 100_000_000
+#: An object is shown and named from this score on, unless somebody asks for others.
+LEAST_SCORE = 0.3
 _SWATCH = 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictor:
-    """A model, or a `.tflite` file, that answers for one image (H, W, 3) uint8 of any size."""
+    """A model, or a `.tflite` file, that answers for one image (H, W, 3) uint8 of any size.
 
-    run: Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]
+    `run` takes prepared images and gives scores or a map for each, or a list of `Detections`.
+    """
+
+    run: Callable[[npt.NDArray[np.float32]], Any]
     preprocessing: Preprocessing
     class_names: tuple[str, ...]
-    task: Literal["classification", "segmentation"]
+    task: Literal["classification", "segmentation", "detection"]
 
     def scores(self, image: Images) -> npt.NDArray[np.float32]:
         """A probability for each class, (classes,)."""
@@ -44,6 +51,11 @@ class Predictor:
         """A class id for each pixel, (H, W)."""
         outputs = np.asarray(self.run(self.preprocessing(image)))
         return class_maps(outputs, image.shape[:2])[0].astype(np.uint8)
+
+    def detections(self, image: Images) -> Detections:
+        """The objects in the image, the surest first; boxes as shares of the image."""
+        found: list[Detections] = self.run(self.preprocessing(image))
+        return found[0]
 
     def name_of(self, label: int) -> str:
         """A class by its name, or by its number where nobody named it."""
@@ -65,27 +77,43 @@ def predictor_of(model: Any, *, name: str | None = None) -> Predictor:
             f"{name or model.name} is a backbone: it gives feature maps and no classes"
         )
     return Predictor(
-        run=lambda inputs: np.asarray(model.predict_on_batch(inputs)),
+        run=_detector(model) if model.spec.task == "detection" else _network(model),
         preprocessing=model.preprocessing,
         class_names=tuple(model.class_names),
         task=model.spec.task,
     )
 
 
+def _network(model: Any) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]:
+    return lambda inputs: np.asarray(model.predict_on_batch(inputs))
+
+
+def _detector(model: Any) -> Callable[[npt.NDArray[np.float32]], list[Detections]]:
+    anchors = anchors_of(model.spec)
+
+    def run(inputs: npt.NDArray[np.float32]) -> list[Detections]:
+        outputs = model.predict_on_batch(inputs)
+        codes, logits = (np.asarray(outputs[name]) for name in ("box_codes", "class_logits"))
+        return detect(codes, logits, anchors)
+
+    return run
+
+
 def predictor_of_file(
     path: str | os.PathLike[str], preprocessing: Preprocessing, class_names: tuple[str, ...] = ()
 ) -> Predictor:
-    """The predictor of a `.tflite` file; one vector of scores is a classification, a map a segmentation."""
+    """The predictor of a `.tflite` file: one vector of scores is a classification, a map a segmentation, and
+    several outputs are a detection."""
+    from hw_model.io import read_header
+    from pipelines.export.detector import DetectorRunner
     from pipelines.export.runner import Int8Runner
 
+    known: dict[str, Any] = {"preprocessing": preprocessing, "class_names": class_names}
+    if len(read_header(path).outputs) > 1:
+        return Predictor(run=DetectorRunner(path, workers=1).detections, task="detection", **known)
     runner = Int8Runner(path, workers=1)
     maps = len(runner.output.shape) > 2
-    return Predictor(
-        run=runner,
-        preprocessing=preprocessing,
-        class_names=class_names,
-        task="segmentation" if maps else "classification",
-    )
+    return Predictor(run=runner, task="segmentation" if maps else "classification", **known)
 
 
 def read_image(path: str | os.PathLike[str]) -> Images:

@@ -39,7 +39,10 @@ class Detections:
 
     def above(self, score: float) -> "Detections":
         """Those with at least this score."""
-        count = int(np.count_nonzero(self.scores >= score))
+        return self.first(int(np.count_nonzero(self.scores >= score)))
+
+    def first(self, count: int | None) -> "Detections":
+        """The `count` surest; all of them for None."""
         return Detections(
             boxes=self.boxes[:count], classes=self.classes[:count], scores=self.scores[:count]
         )

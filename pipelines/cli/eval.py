@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from model_zoo.preprocessing import Preprocessing
     from pipelines.data import ImageDataset, Split
 
+#: Shares of each class by key, in words.
+_WORDS = {"iou": "IoU", "class_ap": "AP", "class_ap50": "AP50"}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `eval`."""
@@ -40,6 +43,7 @@ def run(args: argparse.Namespace) -> Answer:
     split = dataset.splits[args.split]
     form = "int8" if is_tflite(args.model) else "float"
     metrics, by_class = _measured(args, dataset, split)
+    names = dataset.class_names
     data = {
         "model": args.model,
         "form": form,
@@ -55,36 +59,48 @@ def run(args: argparse.Namespace) -> Answer:
     ]
     text = facts(shown)
     if by_class:
-        data["iou"] = by_class
-        rows = [
-            (name, "–" if iou is None else f"{100 * iou:.1f} %") for name, iou in by_class.items()
-        ]
-        text += f"\n\n{table(('class', 'IoU'), rows)}"
+        columns = [[_percent(share) for share in shares] for shares in by_class.values()]
+        rows = list(zip(names, *columns, strict=False))
+        text += f"\n\n{table(('class', *(_WORDS[key] for key in by_class)), rows)}"
+        data |= {key: dict(zip(names, shares, strict=False)) for key, shares in by_class.items()}
     return Answer(text=text, data=data)
+
+
+def _percent(share: float) -> str:
+    return "–" if share != share else f"{100 * share:.1f} %"
 
 
 def _measured(
     args: argparse.Namespace, dataset: "ImageDataset", split: "Split"
-) -> tuple[dict[str, float], dict[str, float | None]]:
-    """The metrics of the data's task, and for segmentation those of each class; None for one that never occurs."""
-    from pipelines.data import MaskSplit
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """The metrics of the data's task, and shares for each class by key; NaN for a class that never occurs."""
+    from pipelines.data import BoxSplit, MaskSplit
     from pipelines.export import evaluate_tflite
-    from pipelines.tasks import evaluate
-    from pipelines.tasks.segment import score_file, score_model
+    from pipelines.tasks import detect, evaluate, segment
 
     show = sys.stderr.isatty()
     if is_tflite(args.model):
         path, preprocessing = _file(args)
-        if not isinstance(split, MaskSplit):
-            return evaluate_tflite(path, split, preprocessing), {}
-        score = score_file(path, split, preprocessing)
     else:
         model = _model(args.model, dataset)
-        if not isinstance(split, MaskSplit):
-            return evaluate(model, split, verbose=int(show)), {}
-        score = score_model(model, split, progress=show)
-    shares = zip(dataset.class_names, score.iou.tolist(), strict=False)
-    return score.metrics(), {name: None if iou != iou else iou for name, iou in shares}
+    if isinstance(split, MaskSplit):
+        pixels = (
+            segment.score_file(path, split, preprocessing)
+            if is_tflite(args.model)
+            else segment.score_model(model, split, progress=show)
+        )
+        return pixels.metrics(), {"iou": pixels.iou.tolist()}
+    if isinstance(split, BoxSplit):
+        boxes, loss = (
+            detect.score_file(path, split, preprocessing)
+            if is_tflite(args.model)
+            else detect.score_model(model, split, progress=show)
+        )
+        by_class = {"class_ap": boxes.per_class_ap, "class_ap50": boxes.per_class_ap50}
+        return detect.metrics_of(boxes, loss), {k: v.tolist() for k, v in by_class.items()}
+    if is_tflite(args.model):
+        return evaluate_tflite(path, split, preprocessing), {}
+    return evaluate(model, split, verbose=int(show)), {}
 
 
 def _file(args: argparse.Namespace) -> "tuple[Path, Preprocessing]":
@@ -108,8 +124,8 @@ def _model(reference: str, dataset: "ImageDataset") -> Any:
         )
     classes = TASKS[dataset.task].classes_of(model)
     if classes != dataset.num_classes:
+        has = f"is no model for {dataset.task}" if classes is None else f"has {classes} classes"
         raise UsageError(
-            f"{reference} answers with {model.output_shape}, {dataset.name} has {dataset.num_classes} classes "
-            f"for {dataset.task}; they must agree"
+            f"{reference} {has}, {dataset.name} has {dataset.num_classes} classes for {dataset.task}; they must agree"
         )
     return model

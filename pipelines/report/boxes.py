@@ -10,6 +10,8 @@ from model_zoo.detection.nms import Detections
 from pipelines.data.dataset import Images, Objects
 from pipelines.report.palette import colours
 
+#: For `least_side`: names on boxes can be read on such a picture.
+LEGIBLE_SIDE = 256
 #: Text below this height in pixels cannot be read.
 _LEAST_TEXT = 10
 _PAD = 2

@@ -1,7 +1,7 @@
 """HTML elements as values: whatever is not markup already is escaped, so no name or path can break a page."""
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 _VOID = frozenset({"br", "hr", "img", "meta", "link", "input"})
@@ -66,6 +66,12 @@ def table(
     head = el("thead", line("th", headings))
     body = el("tbody", join(line("td", row) for row in rows))
     return el("div", el("table", head, body), class_="scroll")
+
+
+def swatch(rgb: Sequence[int]) -> Html:
+    """A small square of a colour."""
+    red, green, blue = rgb
+    return el("span", "", class_="swatch", style=f"background:rgb({red},{green},{blue})")
 
 
 def _number(value: Any) -> Any:

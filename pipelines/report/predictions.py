@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 
 from hw_model.errors import UsageError
-from pipelines.data.dataset import ImageDataset, LabelSplit, MaskSplit, subset
-from pipelines.predict import Predictor
+from pipelines.data.dataset import BoxSplit, ImageDataset, LabelSplit, MaskSplit, subset
+from pipelines.predict import LEAST_SCORE, Predictor
 from pipelines.report.classify import classify_section
+from pipelines.report.detect import detect_section
 from pipelines.report.page import Section
 from pipelines.report.segment import segment_section
-from pipelines.tasks.segment import score_model
+from pipelines.tasks import detect, segment
 
 _SHOWN = 12
 _CLASSIFIED = 24
@@ -40,8 +41,21 @@ def predictions_section(model: Any, predictor: Predictor, dataset: ImageDataset)
             masks=masks,
             found=np.stack([predictor.mask(image) for image in images]),
             class_names=dataset.class_names,
-            score=score_model(model, part, num_classes=dataset.num_classes),
+            score=segment.score_model(model, part, num_classes=dataset.num_classes),
             counted=len(part),
+        )
+    if isinstance(test, BoxSplit):
+        boxed = subset(test, _COUNTED)
+        images, objects = boxed.read_boxed(np.arange(min(_SHOWN, len(boxed))))
+        return detect_section(
+            title=title,
+            lead="Each row: the image with its objects, and with those that the float model finds with a score of "
+            f"at least {LEAST_SCORE:g}.",
+            images=images,
+            objects=objects,
+            found=[predictor.detections(image).above(LEAST_SCORE) for image in images],
+            class_names=dataset.class_names,
+            score=detect.score_model(model, boxed)[0],
         )
     assert isinstance(test, LabelSplit)
     shown = subset(test, _CLASSIFIED)

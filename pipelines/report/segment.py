@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from pipelines.data.dataset import Images, Masks
-from pipelines.report.markup import Html, el, join, table
+from pipelines.report.markup import Html, el, join, swatch, table
 from pipelines.report.page import Section, figures
 from pipelines.report.palette import colours, overlay
 from pipelines.report.png import data_uri
@@ -61,12 +60,7 @@ def _row(image: Images, mask: Masks, guess: Masks) -> Html:
 def _classes(score: SegmentationScore, names: Sequence[str]) -> Html:
     """Intersection over union of every class, with its colour."""
     rows = [
-        (_swatch(colours()[label]), name, "–" if np.isnan(iou) else percent(float(iou)))
+        (swatch(colours()[label].tolist()), name, "–" if np.isnan(iou) else percent(float(iou)))
         for label, (name, iou) in enumerate(zip(names, score.iou, strict=True))
     ]
     return table(("colour", "class", "IoU"), rows, numeric=(2,))
-
-
-def _swatch(rgb: npt.NDArray[np.uint8]) -> Html:
-    red, green, blue = rgb.tolist()
-    return el("span", "", class_="swatch", style=f"background:rgb({red},{green},{blue})")

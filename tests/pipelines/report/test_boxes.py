@@ -6,6 +6,7 @@ import pytest
 from model_zoo.detection.nms import Detections
 from pipelines.data.dataset import Images, Objects
 from pipelines.report.boxes import class_colour, draw_boxes
+from pipelines.report.detect import matched
 
 NAMES = ("cat", "dog")
 
@@ -90,6 +91,17 @@ def test_without_objects_the_image_stays_as_it_is() -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
     np.testing.assert_array_equal(draw_boxes(image, objects(), NAMES), image)
     np.testing.assert_array_equal(draw_boxes(image, found(), NAMES), image)
+
+
+def test_an_object_is_matched_by_one_box_of_its_class() -> None:
+    left, right = (0.1, 0.1, 0.5, 0.4), (0.2, 0.6, 0.9, 0.9)
+    assert matched(found(left, right), objects(left, right)) == 2
+    assert matched(found(left, left), objects(left, right)) == 1
+    assert matched(found(left), objects(left, left)) == 1
+    assert matched(found(left), objects(left, label=1)) == 0
+    assert matched(found(left), objects(left, crowd=True)) == 0
+    assert matched(found((0.1, 0.1, 0.5, 0.24)), objects(left)) == 0  # 0.47 of it
+    assert matched(found(left), objects()) == matched(found(), objects(left)) == 0
 
 
 def test_a_small_image_is_enlarged_so_that_its_names_can_be_read() -> None:
