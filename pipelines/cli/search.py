@@ -120,6 +120,13 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--test-images", metavar="N", type=int, default=0, help="train: at most this many"
     )
     quality.add_argument(
+        "--metric",
+        metavar="M",
+        default="",
+        help="train: what is made large, a metric of the task or exp_loss, which tells networks apart that "
+        "have hardly begun to learn (default: top1, miou or ap)",
+    )
+    quality.add_argument(
         "--repeats",
         metavar="N",
         type=int,
@@ -278,6 +285,7 @@ def _config(args: argparse.Namespace) -> "SearchConfig":
             epochs=args.epochs,
             train_images=args.train_images,
             test_images=args.test_images,
+            metric=args.metric,
             repeats=args.repeats,
             proxy=args.proxy,
             source=args.source,

@@ -24,6 +24,8 @@ class QualityConfig:
     epochs: int = 0
     train_images: int = 0
     test_images: int = 0
+    #: train: the task's metric that is made large, or `exp_loss`; empty for the task's headline.
+    metric: str = ""
     #: train: how many trials are trained again with another seed to measure the rank correlation.
     repeats: int = 6
     #: proxy: its name.

@@ -35,7 +35,7 @@ TASKS: dict[str, Task] = {
 #: Every metric by its key, in words.
 METRIC_WORDS: dict[str, str] = {
     key: words for task in TASKS.values() for key, words in task.METRICS.items()
-}
+} | {"exp_loss": "e to the minus loss"}
 
 
 def task_of(split: Split) -> Task:
