@@ -323,10 +323,10 @@ class ImageDataset:
                 raise DataError(
                     f"Data set {self.name!r} has no {name} split. Received: {sorted(self.splits)}"
                 )
-        least = 1 if self.task == "detection" else 2
+        least, called = (1, "one class") if self.task == "detection" else (2, "two classes")
         if len(self.class_names) < least:
             raise DataError(
-                f"Data set {self.name!r} needs at least {least} classes. "
+                f"Data set {self.name!r} needs at least {called}. "
                 f"Received: {len(self.class_names)} {list(self.class_names)}"
             )
         for name, split in self.splits.items():
