@@ -8,11 +8,12 @@ HEADER = "<!-- Drawn from MANIFEST.json; edit nothing here. -->"
 def card(preset: Preset) -> str:
     """A preset's model card as Markdown."""
     size = preset.preprocessing
+    reads = "text" if size is None else f"input {size.height}x{size.width}x{size.channels}"
     lines = [
         HEADER,
         f"# {preset.name}",
         "",
-        f"{preset.architecture} for {preset.task}, input {size.height}x{size.width}x{size.channels}, "
+        f"{preset.architecture} for {preset.task}, {reads}, "
         f"{len(preset.class_names)} classes: {', '.join(preset.class_names)}.",
         "",
         "```python",
@@ -25,7 +26,7 @@ def card(preset: Preset) -> str:
         f"| Parameters | {preset.param_count:,} |",
         f"| Multiply-adds | {preset.macs:,} |",
         f"| Architecture (spec id) | `{preset.spec_id}` |",
-        f"| Preprocessing | (x - {size.mean:g}) / {size.scale:g} |",
+        f"| Preprocessing | {f'(x - {size.mean:g}) / {size.scale:g}' if size else 'preprocessing.json'} |",
         f"| Licence of the weights | {preset.licence} |",
         f"| Licence of the training data | {preset.data_licence} |",
     ]

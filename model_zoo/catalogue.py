@@ -4,7 +4,7 @@ import fnmatch
 
 from hw_model.errors import UsageError
 from model_zoo import presets, registry
-from model_zoo.spec.image import ModelSpec
+from model_zoo.spec.reading import Spec
 
 
 def list_models(
@@ -50,7 +50,7 @@ def list_models(
 
 
 def _affordable(
-    spec: ModelSpec, target: str, max_latency_ms: float | None, max_energy_mj: float | None
+    spec: Spec, target: str, max_latency_ms: float | None, max_energy_mj: float | None
 ) -> bool:
     from hw_model import estimate
 

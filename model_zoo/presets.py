@@ -6,7 +6,7 @@ weights folder; a training run, a search winner or a colleague's model is a weig
 
 import os
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,8 +16,9 @@ from hw_model.errors import DataError, SpecError, UnknownNameError, UsageError
 from hw_model.files import atomic_path, sha256_of, write_text
 from model_zoo.preprocessing import Preprocessing
 from model_zoo.spec.base import Node
-from model_zoo.spec.heads import change_head
-from model_zoo.spec.image import ClassifierActivation, ModelSpec, from_json
+from model_zoo.spec.heads import change_head, replace_head
+from model_zoo.spec.image import ClassifierActivation
+from model_zoo.spec.reading import Spec, from_json
 
 if TYPE_CHECKING:
     from model_zoo.nn.model import ZooModel
@@ -77,7 +78,8 @@ class Preset(Node):
     macs: int
     spec: FileRecord
     weights: FileRecord | None
-    preprocessing: Preprocessing
+    #: None where text is read: its preprocessing has a vocabulary and lies beside the weights.
+    preprocessing: Preprocessing | None
     class_names: tuple[str, ...]
     licence: str
     data_licence: str
@@ -192,7 +194,7 @@ def checked_file(folder: Path, record: FileRecord) -> Path:
     return path
 
 
-def spec_of(reference: str | os.PathLike[str]) -> ModelSpec:
+def spec_of(reference: str | os.PathLike[str]) -> Spec:
     """The architecture of a preset, its file and identity checked."""
     folder, preset = find(reference)
     spec = from_json(checked_file(folder, preset.spec).read_bytes())
@@ -218,7 +220,7 @@ def load_model(
     folder, preset = find(reference)
     spec = spec_of(reference)
     if classifier_activation != "published" and spec.head is not None:
-        spec = replace(spec, head=change_head(spec.head, activation=classifier_activation))
+        spec = replace_head(spec, change_head(spec.head, activation=classifier_activation))
     model = ZooModel(
         spec,
         preprocessing=preset.preprocessing,
@@ -228,12 +230,13 @@ def load_model(
     if preset.weights is not None:
         load_weights(model, checked_file(folder, preset.weights))
         model.weights_origin = f"preset:{preset.name}"
-    if num_classes is not None and spec.head is not None and num_classes != spec.head.num_classes:
+    held = getattr(spec.head, "num_classes", None)
+    if num_classes is not None and spec.head is not None and num_classes != held:
         return model.with_head(num_classes)
     return model
 
 
-def load_into(spec: ModelSpec, reference: str, *, name: str | None = None) -> "ZooModel":
+def load_into(spec: Spec, reference: str, *, name: str | None = None) -> "ZooModel":
     """A model of `spec` holding every weight of a preset that fits; the classifier may differ, the body may not.
 
     Raises:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from hw_model.errors import UnknownNameError, UsageError
-from model_zoo.spec.image import ModelSpec
+from model_zoo.spec.reading import Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,14 +16,14 @@ class Entry:
     """A registered architecture."""
 
     name: str
-    make: Callable[[], ModelSpec]
+    make: Callable[[], Spec]
     task: str
 
 
 _ENTRIES: dict[str, Entry] = {}
 
 
-def register(name: str, make: Callable[[], ModelSpec], *, task: str) -> None:
+def register(name: str, make: Callable[[], Spec], *, task: str) -> None:
     """Makes a variant known by name; a name is taken once."""
     if name in _ENTRIES:
         raise UsageError(
@@ -52,7 +52,7 @@ def entries() -> dict[str, Entry]:
 
 
 @cache
-def spec_of(name: str) -> ModelSpec:
+def spec_of(name: str) -> Spec:
     """The spec of a registered architecture, as published.
 
     Raises:

@@ -91,7 +91,7 @@ def mapped_as(kind: ops.OpType) -> Mapped:
     """Which of a target's scales an operation takes; moving bytes leaves a compiler nothing to lose."""
     if isinstance(kind, ops.DepthwiseConv2D):
         return "depthwise"
-    if isinstance(kind, ops.Dense | ops.MatMul):
+    if isinstance(kind, ops.Dense | ops.TiedLogits | ops.MatMul):
         return "pointwise"
     if isinstance(kind, ops.Conv2D | ops.GroupConv2D):
         if kind.groups > 1 and kind.groups == kind.filters:
@@ -157,9 +157,9 @@ def layer_of(kind: ops.OpType, inputs: tuple[Shape, ...], output: Shape) -> Laye
             fan_in=inputs[0][3],
             fan_out=output[3],
         )
-    if isinstance(kind, ops.Dense):
+    if isinstance(kind, ops.Dense | ops.TiedLogits):
         rows = math.prod(output[:-1])
-        return Layer(rows=rows, fan_in=inputs[0][-1], fan_out=kind.units)
+        return Layer(rows=rows, fan_in=inputs[0][-1], fan_out=output[-1])
     if isinstance(kind, ops.MatMul):
         batch = math.prod(output[:-2])
         return Layer(rows=output[-2], fan_in=inputs[0][-1], fan_out=output[-1], repeats=batch)

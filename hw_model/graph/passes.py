@@ -4,7 +4,7 @@ One sweep over the operations does all of it, because a search runs it for every
 also what the cost model reads, which needs types and shapes but no graph.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
@@ -19,13 +19,25 @@ from hw_model.graph.ops import (
     Dense,
     DepthwiseConv2D,
     Dropout,
+    Gather,
     GroupConv2D,
+    MaskAdder,
     Mul,
+    Opaque,
     OpType,
+    Pad,
+    PositionEmbedding,
+    Quantize,
     QuantizedArgMax,
     Reduce,
+    Rescale,
+    Reshape,
     Scale,
+    ScaleShift,
+    Shift,
+    Slice,
     Split,
+    TiedLogits,
 )
 from hw_model.graph.types import DType, Graph, Op, Shape, Tensor
 
@@ -66,16 +78,13 @@ class Steps:
             if kind is Dropout:
                 self._value[op.outputs[0]] = self._value[op.inputs[0]]
                 continue
-            if kind is BatchNorm or kind is Activation:
+            if kind in _GUESTS:
                 source = self._plain[op.inputs[0]]
                 alone = readers[source] == 1 and source not in ends
                 if self._absorb(op, alone):
                     continue
-            elif kind is GroupConv2D:
-                self._lower_groups(op)
-                continue
-            elif kind is QuantizedArgMax:
-                self._lower_argmax(op)
+            elif kind in _STEPWISE:
+                _STEPWISE[kind](self, op)
                 continue
             self._add(op.name, op.type, self._sources(op), op.outputs)
         self.inputs = graph.inputs
@@ -106,7 +115,7 @@ class Steps:
             self._writer[index] = step
 
     def _absorb(self, op: Op, alone: bool) -> bool:
-        """Lets the step before take over a batch norm or ReLU; a batch norm it cannot take becomes a scale."""
+        """Lets the step before take over a norm, factor or ReLU; those it cannot take but a ReLU become scales."""
         source = self._value[op.inputs[0]]
         host = self._writer.get(source) if alone else None
         merged = None if host is None else _merged(host.kind, op.type)
@@ -114,10 +123,12 @@ class Steps:
             host.kind = merged
             self._value[op.outputs[0]] = source
             return True
-        if isinstance(op.type, BatchNorm):
-            self._add(op.name, Scale(), (source,), op.outputs)
-            return True
-        return False
+        if isinstance(op.type, Activation):
+            return False
+        self._add(
+            op.name, _TIMES if isinstance(op.type, Rescale) else Scale(), (source,), op.outputs
+        )
+        return True
 
     def _lower_groups(self, op: Op) -> None:
         """A group convolution as split, convolutions and concat, or as one native grouped convolution."""
@@ -149,10 +160,64 @@ class Steps:
         self._add(f"{op.name}/min", _SMALLEST, (indexed,), (least,))
         self._add(f"{op.name}/number", _TIMES, (least,), op.outputs)
 
+    def _lower_shift(self, op: Op) -> None:
+        """What stays of the sequence, and zeros."""
+        kind = op.type
+        assert isinstance(kind, Shift)
+        source = self._value[op.inputs[0]]
+        batch, length, width = self.shapes[source]
+        steps = abs(kind.steps)
+        (kept,) = self._new((batch, length - steps, width), 1)
+        begin = (0, max(0, -kind.steps), 0)
+        cut = Slice(begin=begin, sizes=self.shapes[kept])
+        self._add(f"{op.name}/kept", cut, (source,), (kept,))
+        pair = (steps, 0) if kind.steps > 0 else (0, steps)
+        self._add(f"{op.name}/zeros", Pad(padding=((0, 0), pair, (0, 0))), (kept,), op.outputs)
+
+    def _lower_mask(self, op: Op) -> None:
+        """The mask as numbers, rounded, turned into what is added."""
+        source = self._value[op.inputs[0]]
+        shape = self.shapes[source]
+        number, rounded, adder = self._new(shape, 3)
+        self._add(f"{op.name}/number", Quantize(dtype="float32"), (source,), (number,))
+        self._add(f"{op.name}/rounded", Quantize(dtype="int8"), (number,), (rounded,))
+        self._add(f"{op.name}/adder", Scale(per_channel=False), (rounded,), (adder,))
+        flat = Reshape(shape=self.shapes[op.outputs[0]])
+        self._add(f"{op.name}/reshape", flat, (adder,), op.outputs)
+
+    def _lower_position(self, op: Op) -> None:
+        """A sum with the rows of the positions there are."""
+        self._add(op.name, Scale(), self._sources(op), op.outputs)
+
+    def _lower_gather(self, op: Op) -> None:
+        """No accelerator's operation."""
+        host = Opaque(code="GATHER", output_shapes=(self.shapes[op.outputs[0]],))
+        self._add(op.name, host, self._sources(op), op.outputs)
+
+    def _lower_tied(self, op: Op) -> None:
+        """A dense layer with a copy of the table."""
+        kind = op.type
+        assert isinstance(kind, TiedLogits)
+        self._add(op.name, Dense(units=kind.rows), self._sources(op), op.outputs)
+
     def _new(self, shape: Shape, count: int) -> tuple[int, ...]:
         first = len(self.shapes)
         self.shapes.extend([shape] * count)
         return tuple(range(first, first + count))
+
+
+#: Operations the step before may take over.
+_GUESTS: frozenset[type[OpType]] = frozenset({Activation, BatchNorm, Rescale, ScaleShift})
+#: Operations that become several, or another.
+_STEPWISE: dict[type[OpType], Callable[[Steps, Op], None]] = {
+    GroupConv2D: Steps._lower_groups,
+    QuantizedArgMax: Steps._lower_argmax,
+    Shift: Steps._lower_shift,
+    MaskAdder: Steps._lower_mask,
+    PositionEmbedding: Steps._lower_position,
+    Gather: Steps._lower_gather,
+    TiedLogits: Steps._lower_tied,
+}
 
 
 # Equal types are shared, so that a cache keyed by type finds them by identity.
@@ -161,8 +226,10 @@ def _merged(host: OpType, guest: OpType) -> OpType | None:
     """`host` doing the work of `guest` as well, if it can."""
     if getattr(host, "activation", None) is not None:
         return None
-    if isinstance(guest, BatchNorm):
+    if isinstance(guest, BatchNorm | ScaleShift):
         return replace(host, bias=True) if isinstance(host, _WEIGHTED) else None
+    if isinstance(guest, Rescale):
+        return host if isinstance(host, _WEIGHTED) else None
     if not isinstance(guest, Activation) or guest.function not in FUSIBLE:
         return None
     return replace(host, activation=guest.function) if isinstance(host, _FUSES_ACTIVATION) else None

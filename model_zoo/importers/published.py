@@ -12,6 +12,7 @@ import numpy as np
 
 from hw_model.errors import DataError, EnvironmentFault
 from model_zoo.spec.image import ModelSpec
+from model_zoo.spec.reading import image_spec
 
 if TYPE_CHECKING:
     from model_zoo.nn.model import ZooModel
@@ -97,7 +98,7 @@ def load_published(
         ) from error
     shapes = reader.get_variable_to_shape_map()
     values: dict[str, list[np.ndarray]] = {}
-    for variable in published_variables(model.spec):
+    for variable in published_variables(image_spec(model.spec)):
         key = _average_key(variable.key, shapes) if averages else variable.key
         if tuple(shapes.get(key, ())) != variable.shape:
             received = shapes.get(key, "nothing")

@@ -7,6 +7,7 @@ from typing import TypeVar
 from hw_model.errors import SpecError
 from hw_model.graph import Builder
 from model_zoo.lowering.backbone import lower_backbone, lower_block
+from model_zoo.lowering.bert import lower_text
 from model_zoo.lowering.bifpn import lower_bifpn, lower_pyramid
 from model_zoo.lowering.classify import lower_classifier
 from model_zoo.lowering.deeplab import lower_deeplab
@@ -17,21 +18,25 @@ from model_zoo.spec.base import is_open
 from model_zoo.spec.detection import SsdHead
 from model_zoo.spec.image import NODE_FAMILIES, ClassifierHead, Head, ImageInput, ModelSpec
 from model_zoo.spec.segmentation import BifpnHead, DeepLabHead
+from model_zoo.spec.text import TextSpec
 
 __all__ = ["lower", "lower_block"]
 H = TypeVar("H")
 R = TypeVar("R")
 
 
-def lower(spec: ModelSpec, builder: Builder[H, R], *, name: str | None = None) -> R:
+def lower(spec: ModelSpec | TextSpec, builder: Builder[H, R], *, name: str | None = None) -> R:
     """Speaks the network to `builder` and returns what it finishes: a graph or a Keras model.
 
     A classifier returns (N, num_classes), a segmentation head what its `output` says, an SSD head its
     `box_codes` and `class_logits`. A spec without head returns its stride levels `P1`, `P2`, ..., where `Pk`
-    has 1 / 2**k of the input's resolution, rounded up, or the maps of its output nodes by their names.
+    has 1 / 2**k of the input's resolution, rounded up, or the maps of its output nodes by their names. What
+    language networks return is told by their heads.
     """
     if is_open(spec):
         raise SpecError("", "a space has open choices; bind it to a spec first")
+    if isinstance(spec, TextSpec):
+        return builder.finish(lower_text(spec, builder), name=name or spec.family)
     size = (1, spec.input.height, spec.input.width, spec.input.channels)
     lower_maps = lower_nodes if spec.family in NODE_FAMILIES else lower_backbone
     levels = lower_maps(spec, builder, builder.input(size))

@@ -9,7 +9,7 @@ import keras
 from hw_model.errors import UsageError
 from hw_model.graph import Builder, ops
 from hw_model.graph.types import DType, Shape
-from model_zoo.nn import layers
+from model_zoo.nn import layers, text_layers
 from model_zoo.nn.starts import Start
 
 #: Kernel initialisers; V1 and V2 truncate the normal, EfficientNet does not. Source: published configs.
@@ -20,12 +20,16 @@ CLASSIFIER = {"scale": 1 / 3, "mode": "fan_out", "distribution": "uniform"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KerasOptions:
-    """How weights start and are regularised; the architecture is not touched."""
+    """How weights start and are regularised; the architecture is not touched.
+
+    With `free_length` sequences may have any length.
+    """
 
     kernel_init: Mapping[str, Any]
     kernel_l2: float = 0.0
     group_form: layers.GroupForm = "split"
     starts: tuple[Start, ...] = ()
+    free_length: bool = False
 
 
 class KerasBuilder(Builder[Any, tuple[Any, Any]]):
@@ -34,9 +38,11 @@ class KerasBuilder(Builder[Any, tuple[Any, Any]]):
     def __init__(self, options: KerasOptions) -> None:
         self.options = options
         self._inputs: list[Any] = []
+        self._embeddings: dict[str, Any] = {}
 
     def input(self, shape: Shape, *, name: str = "image", dtype: DType = "float32") -> Any:
-        self._inputs.append(keras.Input(shape[1:], dtype=dtype, name=name))
+        free = self.options.free_length and len(shape) == 2
+        self._inputs.append(keras.Input((None,) if free else shape[1:], dtype=dtype, name=name))
         return self._inputs[-1]
 
     def emit(self, op: ops.OpType, inputs: Sequence[Any], *, name: str) -> tuple[Any, ...]:
@@ -45,7 +51,13 @@ class KerasBuilder(Builder[Any, tuple[Any, Any]]):
             raise UsageError(
                 f"No Keras layer is known for this operation. Received: {type(op).__name__}"
             )
-        outputs = make(op, name, self.options)(*inputs)
+        layer = make(op, name, self.options)
+        if isinstance(op, ops.Embedding):
+            self._embeddings[name] = layer
+        elif isinstance(op, ops.TiedLogits):
+            owner = self._embeddings[op.table]
+            layer.table = lambda: owner.embeddings
+        outputs = layer(*inputs)
         return tuple(outputs) if isinstance(outputs, list | tuple) else (outputs,)
 
     def shape(self, handle: Any) -> Shape:
@@ -132,6 +144,33 @@ def _dense(op: ops.Dense, name: str, options: KerasOptions) -> Any:
     )
 
 
+def _embedding(op: ops.Embedding, name: str, options: KerasOptions) -> Any:
+    init = _table(options, name)
+    return keras.layers.Embedding(op.rows, op.width, embeddings_initializer=init, name=name)
+
+
+def _table(options: KerasOptions, name: str) -> Any:
+    start = _start(options, name)
+    return start.kernel() if start else "uniform"
+
+
+def _positions(op: ops.PositionEmbedding, name: str, options: KerasOptions) -> Any:
+    init = _table(options, name)
+    return text_layers.PositionEmbedding(op.rows, embeddings_initializer=init, name=name)
+
+
+def _tied(op: ops.TiedLogits, name: str, options: KerasOptions) -> Any:
+    init = _table(options, name)
+    return text_layers.TiedLogits(op.rows, op.width, kernel_initializer=init, name=name)
+
+
+def _reshape(op: ops.Reshape, name: str, options: KerasOptions) -> Any:
+    # A size that a free length leaves open follows from the others.
+    open_sizes: Sequence[int | None] = op.shape[1:]
+    sizes = tuple(-1 if size is None else size for size in open_sizes)
+    return keras.layers.Reshape(sizes, name=name)
+
+
 def _pool(op: ops.Pool, name: str, options: KerasOptions) -> Any:
     kinds = {"average": keras.layers.AveragePooling2D, "max": keras.layers.MaxPooling2D}
     return kinds[op.mode](op.kernel, strides=op.stride, padding=op.padding, name=name)
@@ -167,7 +206,9 @@ _LAYERS: dict[type[ops.OpType], Callable[..., Any]] = {
     ops.DepthwiseConv2D: _depthwise,
     ops.GroupConv2D: _group_conv,
     ops.Dense: _dense,
-    ops.Embedding: lambda op, name, _: keras.layers.Embedding(op.rows, op.width, name=name),
+    ops.Embedding: _embedding,
+    ops.PositionEmbedding: _positions,
+    ops.TiedLogits: _tied,
     ops.BatchNorm: _norm(keras.layers.BatchNormalization),
     ops.LayerNorm: _norm(keras.layers.LayerNormalization),
     ops.ScaleShift: _norm(layers.ScaleShift),
@@ -183,7 +224,7 @@ _LAYERS: dict[type[ops.OpType], Callable[..., Any]] = {
     ops.Resize: lambda op, name, _: keras.layers.Resizing(
         *op.size, interpolation=op.mode, name=name
     ),
-    ops.Reshape: lambda op, name, _: keras.layers.Reshape(op.shape[1:], name=name),
+    ops.Reshape: _reshape,
     ops.Dropout: _dropout,
     ops.MatMul: _operation,
     ops.Slice: _operation,
@@ -192,6 +233,10 @@ _LAYERS: dict[type[ops.OpType], Callable[..., Any]] = {
     ops.ArgMax: _operation,
     ops.QuantizedArgMax: lambda op, name, _: layers.QuantizedArgMax(name=name),
     ops.Transpose: _operation,
+    ops.Shift: _operation,
+    ops.MaskAdder: _operation,
+    ops.Rescale: _operation,
+    ops.Gather: _operation,
 }
 
 

@@ -185,13 +185,32 @@ def _matmul(a: Any, b: Any, transpose_b: bool = False) -> Any:
     return ops.matmul(a, ops.swapaxes(b, -1, -2) if transpose_b else b)
 
 
-def _slice(x: Any, begin: list[int], sizes: list[int], strides: list[int]) -> Any:
-    """Cuts every axis but the batch."""
+def _slice(x: Any, begin: list[int], sizes: list[int | None], strides: list[int]) -> Any:
+    """Cuts every axis but the batch; an open size reaches to the end."""
     index = [slice(None)]
     for axis in range(1, len(begin)):
-        step = strides[axis] if strides else 1
-        index.append(slice(begin[axis], begin[axis] + (sizes[axis] - 1) * step + 1, step))
+        step, size = strides[axis] if strides else 1, sizes[axis]
+        end = None if size is None else begin[axis] + (size - 1) * step + 1
+        index.append(slice(begin[axis], end, step))
     return x[tuple(index)]
+
+
+def _shift(x: Any, steps: int) -> Any:
+    """Moves (N, L, C) along L and fills with zeros."""
+    if steps > 0:
+        return ops.pad(x[:, :-steps], ((0, 0), (steps, 0), (0, 0)))
+    return ops.pad(x[:, -steps:], ((0, 0), (0, -steps), (0, 0)))
+
+
+def _mask_adder(mask: Any, value: float) -> Any:
+    """(N, 1, 1, L): 0 where the mask is one, `value` where it is zero."""
+    adder = (1.0 - ops.cast(mask, keras.config.floatx())) * value
+    return ops.expand_dims(adder, (1, 2))
+
+
+def _gather(x: Any, positions: Any) -> Any:
+    """Rows of (N, L, C) at (N, P)."""
+    return ops.take_along_axis(x, ops.expand_dims(positions, -1), axis=1)
 
 
 _OPERATIONS: dict[str, Any] = {
@@ -201,4 +220,8 @@ _OPERATIONS: dict[str, Any] = {
     "Pad": lambda x, padding: ops.pad(x, padding),
     "ArgMax": int8_forms.argmax,
     "Transpose": lambda x, permutation: ops.transpose(x, permutation),
+    "Shift": _shift,
+    "MaskAdder": _mask_adder,
+    "Rescale": lambda x, factor: x * factor,
+    "Gather": _gather,
 }

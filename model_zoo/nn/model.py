@@ -14,11 +14,13 @@ from model_zoo.nn.builder import HE_FAN_OUT, HE_FAN_OUT_PLAIN, KerasBuilder, Ker
 from model_zoo.nn.layers import GroupConv2D, GroupForm
 from model_zoo.nn.starts import starts_of
 from model_zoo.preprocessing import Preprocessing
-from model_zoo.spec.heads import change_head, change_output
+from model_zoo.spec.heads import change_head, change_output, replace_head
 from model_zoo.spec.image import ClassifierActivation, Head, ModelSpec
+from model_zoo.spec.reading import Spec, from_data, text_spec
+from model_zoo.spec.text import TextHead
 
 #: The layers whose shape the number of classes sets: one to a head, or one to a map of an SSD head.
-_LAST_LAYERS = ("logits", f"{SEGMENT_CLASSIFIER}_conv2d")
+_LAST_LAYERS = ("logits", f"{SEGMENT_CLASSIFIER}_conv2d", "classifier_logits")
 
 
 def is_last_layer(name: str) -> bool:
@@ -33,16 +35,20 @@ class ZooModel(keras.Model):
     Input (N, height, width, channels), preprocessed by `preprocessing`; output (N, num_classes), for a
     segmentation head what its `output` says, for an SSD head a dict of `box_codes` and `class_logits`, for a
     spec without head a dict of feature maps by stride level or node.
+
+    Language networks read int32 `input_word_ids`, `input_mask` and `input_type_ids` (N, L), in this order or as a
+    dict; what they return is told by their heads. L is the spec's length, or any with `free_length`.
     """
 
     def __init__(
         self,
-        spec: ModelSpec,
+        spec: Spec,
         *,
         preprocessing: Preprocessing | None = None,
         class_names: tuple[str, ...] = (),
         weights_origin: str = "random",
         kernel_l2: float = 0.0,
+        free_length: bool = False,
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -51,34 +57,42 @@ class ZooModel(keras.Model):
             kernel_init=HE_FAN_OUT_PLAIN if plain else HE_FAN_OUT,
             kernel_l2=kernel_l2,
             starts=starts_of(spec),
+            free_length=free_length,
         )
         inputs, outputs = lower(spec, KerasBuilder(options))
         super().__init__(inputs=inputs, outputs=outputs, name=name or spec.family, **kwargs)
         self.spec = spec
-        self.preprocessing = preprocessing or default_preprocessing(spec)
+        if preprocessing is None and isinstance(spec, ModelSpec):
+            preprocessing = default_preprocessing(spec)
+        #: Of images; that of text has a vocabulary and goes beside the weights.
+        self.preprocessing = preprocessing
         self.class_names = tuple(class_names)
         #: "random" until weights were loaded or trained; export refuses a random model.
         self.weights_origin = weights_origin
         self.kernel_l2 = kernel_l2
+        self.free_length = free_length
 
     def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "spec": codec.to_data(self.spec),
-            "preprocessing": asdict(self.preprocessing),
+            "preprocessing": asdict(self.preprocessing) if self.preprocessing else None,
             "class_names": list(self.class_names),
             "weights_origin": self.weights_origin,
             "kernel_l2": self.kernel_l2,
+            "free_length": self.free_length,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "ZooModel":
+        preprocessing = config["preprocessing"]
         return cls(
-            codec.from_data(ModelSpec, config["spec"]),
-            preprocessing=codec.from_data(Preprocessing, config["preprocessing"]),
+            from_data(config["spec"]),
+            preprocessing=preprocessing and codec.from_data(Preprocessing, preprocessing),
             class_names=tuple(config["class_names"]),
             weights_origin=config["weights_origin"],
             kernel_l2=config["kernel_l2"],
+            free_length=config.get("free_length", False),
             name=config["name"],
         )
 
@@ -106,12 +120,28 @@ class ZooModel(keras.Model):
         """A new model with the same weights and another output, such as "argmax" or "fused_argmax_256"."""
         return self._with(change_output(self.spec.head, output), self.class_names)
 
-    def _with(self, head: Head, class_names: tuple[str, ...]) -> "ZooModel":
+    def with_length(self, length: int | None) -> "ZooModel":
+        """A new language model with the same weights for sequences of this length, or of any for None.
+
+        Raises:
+            UsageError: a model of images.
+            SpecError: more than the position table holds.
+        """
+        spec = text_spec(self.spec)
+        if length is not None:
+            spec = replace(spec, input=replace(spec.input, sequence_length=length))
+        return self._for(spec, self.class_names, free_length=length is None)
+
+    def _with(self, head: Head | TextHead, class_names: tuple[str, ...]) -> "ZooModel":
+        return self._for(replace_head(self.spec, head), class_names, free_length=self.free_length)
+
+    def _for(self, spec: Spec, class_names: tuple[str, ...], *, free_length: bool) -> "ZooModel":
         model = ZooModel(
-            replace(self.spec, head=head),
+            spec,
             preprocessing=self.preprocessing,
             class_names=class_names,
             kernel_l2=self.kernel_l2,
+            free_length=free_length,
             name=self.name,
         )
         copy_weights(self, model)

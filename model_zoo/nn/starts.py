@@ -8,9 +8,10 @@ from typing import Any
 
 import keras
 
-from model_zoo.lowering import bifpn, deeplab, ssd
-from model_zoo.spec.image import ModelSpec
+from model_zoo.lowering import bert, bifpn, deeplab, ssd
+from model_zoo.spec.reading import Spec
 from model_zoo.spec.segmentation import BifpnHead, DeepLabHead
+from model_zoo.spec.text import TextSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,17 @@ _NODES: dict[str, tuple[Start, ...]] = {
 }
 
 
-def starts_of(spec: ModelSpec) -> tuple[Start, ...]:
+#: Source: published MobileBERT and its span head.
+_TEXT = (
+    Start(bert.SPANS, partial(keras.initializers.TruncatedNormal, stddev=0.01)),
+    Start("", partial(keras.initializers.TruncatedNormal, stddev=0.02)),
+)
+
+
+def starts_of(spec: Spec) -> tuple[Start, ...]:
     """Where a spec's layers start otherwise than its backbone's; the first prefix that fits counts."""
+    if isinstance(spec, TextSpec):
+        return _TEXT
     if spec.family in _NODES:
         return _NODES[spec.family]
     if isinstance(spec.head, BifpnHead):

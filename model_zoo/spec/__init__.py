@@ -17,16 +17,27 @@ from model_zoo.spec.image import (
     ModelSpec,
     Stack,
     Stem,
-    from_json,
 )
 from model_zoo.spec.nodes import LAYER_KINDS, Edge, Layer, LayerKind, MapNode, NodeBackbone
+from model_zoo.spec.reading import Spec, from_data, from_json, image_spec, text_spec
 from model_zoo.spec.scaling import fit_strides, round_filters, scale_width
 from model_zoo.spec.segmentation import BifpnHead, DeepLabHead, SegmentationOutput, output_named
+from model_zoo.spec.text import (
+    TEXT_FAMILIES,
+    MaskedLmHead,
+    SentenceHead,
+    SpanHead,
+    TextEncoder,
+    TextHead,
+    TextInput,
+    TextSpec,
+)
 
 __all__ = [
-    "BLOCK_KINDS", "FAMILIES", "LAYER_KINDS", "NODE_FAMILIES", "AnchorGrid", "Backbone", "BifpnHead", "Block",
-    "BlockKind", "Choice", "ClassifierHead", "DeepLabHead", "Edge", "Head", "ImageInput", "Layer", "LayerKind",
-    "MapNode", "ModelSpec", "Node", "NodeBackbone", "OneOf", "SegmentationOutput", "Space", "SsdHead", "Stack",
-    "Stem", "diff", "fit_strides", "from_json", "is_open", "one_of", "output_named", "round_filters",
-    "scale_width",
+    "BLOCK_KINDS", "FAMILIES", "LAYER_KINDS", "NODE_FAMILIES", "TEXT_FAMILIES", "AnchorGrid", "Backbone", "BifpnHead",
+    "Block", "BlockKind", "Choice", "ClassifierHead", "DeepLabHead", "Edge", "Head", "ImageInput", "Layer", "LayerKind",
+    "MapNode", "MaskedLmHead", "ModelSpec", "Node", "NodeBackbone", "OneOf", "SegmentationOutput", "SentenceHead",
+    "Space", "SpanHead", "Spec", "SsdHead", "Stack", "Stem", "TextEncoder", "TextHead", "TextInput", "TextSpec",
+    "diff", "fit_strides", "from_data", "from_json", "image_spec", "is_open", "one_of", "output_named",
+    "round_filters", "scale_width", "text_spec",
 ]  # fmt: skip

@@ -1,17 +1,14 @@
 """Specs of image networks: input, stem, stacks of inverted bottlenecks or nodes of a graph, head."""
 
-import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, ClassVar, Literal, get_args
 
-from hw_model import codec
 from hw_model.errors import SpecError
-from hw_model.graph import Builder, Graph, GraphBuilder
 from model_zoo.spec.base import Node, require_in, require_int, require_rate
 from model_zoo.spec.detection import SsdHead
+from model_zoo.spec.network import Network
 from model_zoo.spec.nodes import NodeBackbone
 from model_zoo.spec.segmentation import BifpnHead, DeepLabHead
 from model_zoo.spec.stem import Stem as Stem
@@ -48,6 +45,11 @@ class ImageInput(Node):
     def check(self) -> None:
         for name in ("height", "width", "channels"):
             require_int(name, getattr(self, name), 1, 1 << 14)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape without the batch."""
+        return (self.height, self.width, self.channels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,8 +221,8 @@ Head = ClassifierHead | BifpnHead | DeepLabHead | SsdHead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSpec(Node):
-    """A whole network; without a head it is a backbone with named feature maps."""
+class ModelSpec(Network):
+    """A whole image network; without a head it is a backbone with named feature maps."""
 
     family: Family
     input: ImageInput
@@ -272,34 +274,3 @@ class ModelSpec(Node):
                 "backbone", f"of family {self.family} has nodes, where stacks are needed"
             )
         return self.backbone
-
-    def to_json(self, *, indent: int | None = None) -> str:
-        """Canonical JSON text."""
-        return codec.dumps(self, indent=indent)
-
-    @property
-    def spec_id(self) -> str:
-        """First 12 hex digits of the SHA-256 of the canonical JSON: the identity of the architecture."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
-
-    def graph(self) -> Graph:
-        """The network as a graph of operations, as it is trained."""
-        graph: Graph = self.lower(GraphBuilder())
-        return graph
-
-    def lower(self, builder: Builder[Any, Any]) -> Any:
-        """What `builder` makes of the network: `graph()` for any other reader."""
-        return _lower()(self, builder)
-
-
-@cache
-def _lower() -> Any:
-    """The lowering, imported late because it imports the specs."""
-    from model_zoo.lowering import lower
-
-    return lower
-
-
-def from_json(text: str | bytes) -> ModelSpec:
-    """Reads a spec; raises `SpecError` with the path of what is wrong."""
-    return codec.loads(ModelSpec, text)

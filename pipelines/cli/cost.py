@@ -14,6 +14,7 @@ from pipelines.cli.options import (
     add_output,
     add_size,
     add_target,
+    add_text,
 )
 from pipelines.cli.references import graph_of, is_tflite, parse_size
 
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_cost_service(parser)
     add_size(parser)
     add_output(parser)
+    add_text(parser)
     parser.add_argument(
         "--top", metavar="N", type=int, default=8, help="slowest operations to show (default: 8)"
     )
@@ -72,9 +74,11 @@ def run(args: argparse.Namespace) -> Answer:
     if args.top < 0:
         raise UsageError(f"--top must be at least 0. Received: {args.top}")
     size = parse_size(args.input_size)
-    if is_tflite(args.model) and (size or args.num_classes or args.output):
+    changed = (size, args.num_classes, args.output, args.head, args.sequence_length)
+    if is_tflite(args.model) and any(changed):
         raise UsageError(
-            "A .tflite file has its size, classes and output; leave --input-size, --num-classes and --output out"
+            "A .tflite file has its size, classes, output and head; leave --input-size, --num-classes, --output, "
+            "--head and --sequence-length out"
         )
     if args.trace and (args.evaluator != "simulator" or args.schedule):
         raise UsageError(
@@ -82,7 +86,14 @@ def run(args: argparse.Namespace) -> Answer:
         )
     if args.cost and (args.trace or args.schedule):
         raise UsageError("--trace and --schedule are computed here; leave --cost out")
-    graph = graph_of(args.model, size=size, num_classes=args.num_classes, output=args.output)
+    graph = graph_of(
+        args.model,
+        size=size,
+        num_classes=args.num_classes,
+        output=args.output,
+        head=args.head,
+        sequence_length=args.sequence_length,
+    )
     if args.schedule:
         if args.memory or args.memory_svg:
             raise UsageError("--memory needs one target: leave --schedule out")

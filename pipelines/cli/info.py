@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.cli.answer import Answer, facts, table
-from pipelines.cli.options import add_json, add_model, add_output, add_size
+from pipelines.cli.options import add_json, add_model, add_output, add_size, add_text
 from pipelines.cli.references import parse_size, spec_of
 
 if TYPE_CHECKING:
     from model_zoo.presets import Preset
-    from model_zoo.spec import ModelSpec
+    from model_zoo.spec import Spec
     from pipelines.report.architecture import ArchitectureRow
     from pipelines.report.published import PublishedFigure
 
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_size(parser)
     add_output(parser)
+    add_text(parser)
     parser.add_argument(
         "--spec", action="store_true", help="print the spec as JSON, to edit and use as spec.json"
     )
@@ -37,6 +38,8 @@ def run(args: argparse.Namespace) -> Answer:
         size=parse_size(args.input_size),
         num_classes=args.num_classes,
         output=args.output,
+        head=args.head,
+        sequence_length=args.sequence_length,
     )
     if args.spec:
         from hw_model import codec
@@ -50,8 +53,8 @@ def run(args: argparse.Namespace) -> Answer:
         "name": args.model,
         "family": spec.family,
         "spec_id": spec.spec_id,
-        "input": [spec.input.height, spec.input.width, spec.input.channels],
-        "classes": spec.head.num_classes if spec.head else None,
+        "input": list(spec.input.shape),
+        "classes": spec.num_classes,
         "params": graph.param_count,
         "trainable_params": graph.trainable_count,
         "macs": graph.macs,
@@ -78,7 +81,7 @@ def _preset_data(preset: "Preset") -> dict[str, Any]:
 
 def _text(
     data: dict[str, Any],
-    spec: "ModelSpec",
+    spec: "Spec",
     rows: "tuple[ArchitectureRow, ...]",
     preset: "Preset | None",
     published: "tuple[PublishedFigure, ...]",

@@ -24,10 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Answer:
     """Names with sizes, and with latency and energy where a target is given."""
     from model_zoo import list_models
-    from model_zoo.spec import FAMILIES
+    from model_zoo.spec import FAMILIES, TEXT_FAMILIES
 
-    if args.family is not None and args.family not in FAMILIES:
-        raise UnknownNameError("family", args.family, FAMILIES)
+    families = (*FAMILIES, *TEXT_FAMILIES)
+    if args.family is not None and args.family not in families:
+        raise UnknownNameError("family", args.family, families)
     if args.target is None and (args.max_latency is not None or args.max_energy is not None):
         raise UsageError("--max-latency and --max-energy need a --target, such as --target pixel6")
     names = list_models(
@@ -47,12 +48,11 @@ def _row(name: str, target: str | None, *, pretrained: bool) -> dict[str, Any]:
 
     spec = presets.spec_of(name) if pretrained else registry.spec_of(name)
     graph = spec.graph()
-    size = spec.input
     row: dict[str, Any] = {
         "name": name,
         "family": spec.family,
-        "input": [size.height, size.width, size.channels],
-        "classes": spec.head.num_classes if spec.head else None,
+        "input": list(spec.input.shape),
+        "classes": spec.num_classes,
         "params": graph.param_count,
         "macs": graph.macs,
     }

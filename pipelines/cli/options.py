@@ -65,6 +65,21 @@ def add_size(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_text(parser: argparse.ArgumentParser) -> None:
+    """`--sequence-length` and `--head`, of language networks."""
+    parser.add_argument(
+        "--sequence-length",
+        metavar="N",
+        type=int,
+        help="word pieces a language network reads (default: the spec's)",
+    )
+    parser.add_argument(
+        "--head",
+        metavar="HEAD",
+        help="of a language network: span, sentence, masked_lm, next_sentence or pretraining (default: the spec's)",
+    )
+
+
 SOURCES = (
     "digits, fashion_mnist_small, fashion_mnist, composed_scenes, composed_shapes, tfds:NAME, a folder of "
     "class folders, or one with images/ and masks/"

@@ -8,7 +8,7 @@ from hw_model.errors import DataError, SpecError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from hw_model.graph import Graph
-    from model_zoo.spec import ModelSpec
+    from model_zoo.spec import Spec
 
 MODEL_HELP = "model name, preset, weights folder, spec.json or .keras file"
 _FILE_KINDS = (".json", ".keras", ".tflite", ".h5")
@@ -39,29 +39,39 @@ def spec_of(
     size: tuple[int, int] | None = None,
     num_classes: int | None = None,
     output: str | None = None,
-) -> "ModelSpec":
-    """The architecture a reference stands for, for another image size, class count or output where asked.
+    head: str | None = None,
+    sequence_length: int | None = None,
+) -> "Spec":
+    """The architecture a reference stands for, changed where asked: see `create_spec`.
 
     Raises:
         UnknownNameError: no such name; suggests near ones.
         DataError: no such file, or a damaged one.
         SpecError: the file is no spec, or the change is impossible; with its path.
     """
+    from model_zoo.spec import image_spec, text_spec
+    from model_zoo.spec.heads import change_head, change_output, replace_head, text_head
+
     spec = _spec_of(reference)
     if size is not None:
-        spec = replace(spec, input=replace(spec.input, height=size[0], width=size[1]))
+        images = image_spec(spec)
+        spec = replace(images, input=replace(images.input, height=size[0], width=size[1]))
+    if sequence_length is not None:
+        text = text_spec(spec)
+        spec = replace(text, input=replace(text.input, sequence_length=sequence_length))
+    if head is not None:
+        text = text_spec(spec)
+        spec = replace(text, head=text_head(head, hidden=text.encoder.hidden))
     if num_classes is not None:
         if spec.head is None:
             raise UsageError(f"{reference} is a backbone: it has no classes to change")
-        spec = replace(spec, head=replace(spec.head, num_classes=num_classes))
+        spec = replace_head(spec, change_head(spec.head, num_classes=num_classes))
     if output is not None:
-        from model_zoo.spec.heads import change_output
-
-        spec = replace(spec, head=change_output(spec.head, output))
+        spec = replace_head(spec, change_output(spec.head, output))
     return spec
 
 
-def _spec_of(reference: str) -> "ModelSpec":
+def _spec_of(reference: str) -> "Spec":
     from model_zoo import presets, registry
 
     path = Path(reference)
@@ -74,12 +84,12 @@ def _spec_of(reference: str) -> "ModelSpec":
     if path.suffix == ".json":
         return read_spec(path)
     if path.suffix == ".keras":
-        spec: ModelSpec = load(reference).spec
+        spec: Spec = load(reference).spec
         return spec
     raise _unknown(reference)
 
 
-def read_spec(path: Path) -> "ModelSpec":
+def read_spec(path: Path) -> "Spec":
     """The spec in a JSON file; what is wrong with it is named by file and path."""
     from model_zoo.spec import from_json
 
@@ -99,13 +109,23 @@ def graph_of(
     size: tuple[int, int] | None = None,
     num_classes: int | None = None,
     output: str | None = None,
+    head: str | None = None,
+    sequence_length: int | None = None,
 ) -> "Graph":
     """The graph of a model as trained, or of a `.tflite` file as it is."""
     if is_tflite(reference):
         from hw_model.io import read_tflite
 
         return read_tflite(require_file(reference))
-    graph = spec_of(reference, size=size, num_classes=num_classes, output=output).graph()
+    spec = spec_of(
+        reference,
+        size=size,
+        num_classes=num_classes,
+        output=output,
+        head=head,
+        sequence_length=sequence_length,
+    )
+    graph = spec.graph()
     return replace(graph, name=Path(reference).stem if "/" in reference else reference)
 
 

@@ -60,6 +60,8 @@ def read(model_path: Path, like: str | None = None) -> Sidecar:
 
 
 def _of_preset(preset: presets.Preset) -> Sidecar:
+    if preset.preprocessing is None:
+        raise UsageError(f"{preset.name} reads text, not images; ask it with edgezoo answer")
     return Sidecar(preprocessing=preset.preprocessing, class_names=preset.class_names)
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from hw_model.errors import SpecError
 from model_zoo import create_spec
 from model_zoo.registry import match
-from model_zoo.spec import ModelSpec, Space
+from model_zoo.spec import ModelSpec, Space, image_spec
 from pipelines.search.spaces import space_entry
 
 #: Raised whenever a number comes to stand for another spec: samples stored before then are refused.
@@ -57,11 +57,13 @@ def _from_space(rng: random.Random) -> ModelSpec:
 def _variant(rng: random.Random) -> ModelSpec:
     """A published network, wider or narrower, for another image, with some of its stacks changed."""
     side = rng.choice(SIDES)
-    spec = create_spec(
-        rng.choice(match("*", task="classification")),
-        input_shape=(side, side, 3),
-        num_classes=rng.choice((10, 100, 1000, 1001)),
-        width=rng.choice((0.35, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5)),
+    spec = image_spec(
+        create_spec(
+            rng.choice(match("*", task="classification")),
+            input_shape=(side, side, 3),
+            num_classes=rng.choice((10, 100, 1000, 1001)),
+            width=rng.choice((0.35, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5)),
+        )
     )
     stacks = list(spec.stacked.stacks)
     for _ in range(rng.randrange(5)):

@@ -1,6 +1,7 @@
 """An architecture as a short table: one row per run of equal blocks, with what each costs in weights and work."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hw_model.graph import Graph
@@ -10,15 +11,22 @@ from model_zoo.spec import (
     ClassifierHead,
     DeepLabHead,
     Head,
-    ModelSpec,
+    MaskedLmHead,
     NodeBackbone,
+    SentenceHead,
+    Spec,
+    TextHead,
+    TextSpec,
 )
 from model_zoo.spec.nodes import STEM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchitectureRow:
-    """The stem, a stack of blocks or a node of layers, or the head; `output` is (height, width, channels)."""
+    """The stem, a stack of blocks or a node of layers, or the head; `output` is (height, width, channels).
+
+    Of language networks: embedding, blocks, head; `groups` are heads of attention, `output` (length, channels).
+    """
 
     name: str
     kind: str
@@ -52,14 +60,16 @@ def cells(row: ArchitectureRow) -> tuple[object, ...]:
     )
 
 
-def architecture(spec: ModelSpec, graph: Graph | None = None) -> tuple[ArchitectureRow, ...]:
+def architecture(spec: Spec, graph: Graph | None = None) -> tuple[ArchitectureRow, ...]:
     """The rows of a spec from stem to head."""
     graph = graph or spec.graph()
+    if isinstance(spec, TextSpec):
+        return _text(spec, graph)
     backbone = spec.backbone
     own = {STEM}
     if isinstance(backbone, NodeBackbone):
         own.update(node.name for node in backbone.nodes)
-    parts = _by_part(graph, own)
+    parts = _by_part(graph, lambda words: _image_part(words, own))
     stem = backbone.stem
     rows = [
         _row(parts, "stem", "conv", 1, stem.kernel, stem.stride, str(stem.filters), "", False),
@@ -72,6 +82,45 @@ def architecture(spec: ModelSpec, graph: Graph | None = None) -> tuple[Architect
         kind, widths = _head(spec.head)
         rows.append(_row(parts, "head", kind, 1, None, None, widths, "", False))
     return tuple(rows)
+
+
+def _text(spec: TextSpec, graph: Graph) -> tuple[ArchitectureRow, ...]:
+    encoder = spec.encoder
+    parts = _by_part(graph, _text_part)
+    words = f"{spec.input.vocabulary_size}→{encoder.embedding}"
+    kind = "words, positions, types" + (", trigram" if encoder.trigram else "")
+    block = (
+        f"transformer ({encoder.norm}, {encoder.activation}, {encoder.ffns} feed-forward)",
+        f"{encoder.hidden}→{encoder.bottleneck}→{encoder.intermediate}",
+        f"{encoder.heads} of {encoder.bottleneck // encoder.heads}",
+    )
+    rows = [
+        _row(parts, "embedding", kind, 1, None, None, f"{words}→{encoder.hidden}", "", False),
+        _row(parts, "blocks", block[0], encoder.blocks, None, None, block[1], block[2], True),
+    ]
+    if spec.head is not None:
+        kind, widths = _text_head(spec.head, spec)
+        rows.append(_row(parts, "head", kind, 1, None, None, widths, "", False))
+    return tuple(rows)
+
+
+def _text_head(head: TextHead, spec: TextSpec) -> tuple[str, str]:
+    """What a head is, and its widths."""
+    hidden = spec.encoder.hidden
+    if isinstance(head, MaskedLmHead):
+        more = " and next sentence" if head.next_sentence else ""
+        return f"{head.predictions} masked words{more}", f"{hidden}→{spec.input.vocabulary_size}"
+    if isinstance(head, SentenceHead):
+        widths = (hidden, *((head.units,) if head.units else ()), head.num_classes)
+        return "sentence", "→".join(map(str, widths))
+    return "span", f"{hidden}→2"
+
+
+def _text_part(words: list[str]) -> str:
+    """The part an operation belongs to, by the words of its name."""
+    if words[0] in ("block", "attention"):
+        return "blocks"
+    return "embedding" if "embedding" in words else "head"
 
 
 def _nodes(backbone: NodeBackbone, parts: "dict[str, _Part]") -> list[ArchitectureRow]:
@@ -147,18 +196,18 @@ class _Part:
     output: tuple[int, ...] = ()
 
 
-def _by_part(graph: Graph, own: set[str]) -> dict[str, _Part]:
-    """Parameters, work and last output shape of every part, read off the names of its operations.
+def _image_part(words: list[str], own: set[str]) -> str:
+    """The part an operation belongs to: one of `own` it is named for, its stack, or the head."""
+    if words[0] == "stack":
+        return f"stack {words[1]}"
+    return words[0] if words[0] in own else "head"
 
-    `own` are the parts that operations are named for; what belongs to none is the head.
-    """
+
+def _by_part(graph: Graph, part_of: Callable[[list[str]], str]) -> dict[str, _Part]:
+    """Parameters, work and last output shape of every part, read off the names of its operations."""
     parts: dict[str, _Part] = defaultdict(_Part)
     for op in graph.ops:
-        words = op.name.split("_")
-        name = words[0] if words[0] in own else "head"
-        if words[0] == "stack":
-            name = f"stack {words[1]}"
-        part = parts[name]
+        part = parts[part_of(op.name.split("_"))]
         part.params += sum(param.size for param in graph.params(op))
         part.macs += op.type.macs(graph.input_shapes(op))
         part.output = graph.output_shapes(op)[-1][1:]

@@ -2,7 +2,7 @@
 
 from hw_model import estimate
 from model_zoo.presets import Preset
-from model_zoo.spec import ModelSpec
+from model_zoo.spec import Spec
 from pipelines.report.cost import cost_section
 from pipelines.report.markup import el, join, table
 from pipelines.report.page import Section, figures, note
@@ -12,7 +12,7 @@ from pipelines.report.winner import architecture_table
 
 
 def model_sections(
-    name: str, spec: ModelSpec, *, target: str, preset: Preset | None = None
+    name: str, spec: Spec, *, target: str, preset: Preset | None = None
 ) -> list[Section]:
     """The sections of one architecture or preset."""
     sections = [_architecture(spec)]
@@ -34,15 +34,14 @@ def model_sections(
     return sections
 
 
-def _architecture(spec: ModelSpec) -> Section:
+def _architecture(spec: Spec) -> Section:
     graph = spec.graph()
-    size = spec.input
     shown = figures(
         (
             (f"{graph.param_count:,}", "parameters"),
             (f"{graph.macs / 1e6:,.1f} M", "multiply-adds"),
-            (f"{size.height}×{size.width}×{size.channels}", "input"),
-            (spec.head.num_classes if spec.head else "none", "classes"),
+            ("×".join(map(str, spec.input.shape)), "input"),
+            (spec.num_classes or "none", "classes"),
         )
     )
     identity = note("Family ", spec.family, ", spec ", el("code", spec.spec_id), ".")

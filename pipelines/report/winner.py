@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from hw_model import CostReport, codec, estimate
 from model_zoo import create_spec, registry
-from model_zoo.spec import BifpnHead, DeepLabHead, ModelSpec, diff
+from model_zoo.spec import BifpnHead, DeepLabHead, ModelSpec, Spec, diff, image_spec
 from pipelines.report.architecture import HEADINGS, architecture, cells
 from pipelines.report.cost import cost_section
 from pipelines.report.markup import Html, el, join, table
@@ -49,7 +49,7 @@ def winner_sections(study: Study, winner: Trial) -> list[Section]:
     ]
 
 
-def architecture_table(spec: ModelSpec) -> Html:
+def architecture_table(spec: Spec) -> Html:
     """One row per stack; a plus marks residuals."""
     rows = [
         [f"{cell:,}" if isinstance(cell, int) else cell for cell in cells(row)]
@@ -65,13 +65,15 @@ def published_twins(spec: ModelSpec, *, width: float = 1.0) -> list[tuple[str, M
     return [
         (
             name if width == 1.0 else f"{name} at width {width:g}",
-            create_spec(
-                name,
-                num_classes=head.num_classes if head else None,
-                input_shape=(size.height, size.width, size.channels),
-                width=width,
-                strides="fit",
-                output=output,
+            image_spec(
+                create_spec(
+                    name,
+                    num_classes=head.num_classes if head else None,
+                    input_shape=(size.height, size.width, size.channels),
+                    width=width,
+                    strides="fit",
+                    output=output,
+                )
             ),
         )
         for name in (f"{spec.family}_{suffix}" for suffix in _PUBLISHED.get(spec.family, ()))

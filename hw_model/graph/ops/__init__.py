@@ -39,22 +39,30 @@ from hw_model.graph.ops.pointwise import (
     ScaleShift,
     Softmax,
 )
+from hw_model.graph.ops.text import (
+    Gather,
+    MaskAdder,
+    PositionEmbedding,
+    Rescale,
+    Shift,
+    TiedLogits,
+)
 
 #: Every operation type by its name, as graph files spell it.
 OP_TYPES: dict[str, type[OpType]] = {
     cls.__name__: cls
     for cls in (
         Activation, Add, ArgMax, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout, Elementwise,
-        Embedding, GlobalPool, GroupConv2D, LayerNorm, MatMul, Mul, Opaque, Pad, Pool, Quantize,
-        QuantizedArgMax, Reduce, Reshape, Resize, Scale, ScaleShift, Slice, Softmax, Split, Transpose,
-        TransposeConv2D,
+        Embedding, Gather, GlobalPool, GroupConv2D, LayerNorm, MaskAdder, MatMul, Mul, Opaque, Pad, Pool,
+        PositionEmbedding, Quantize, QuantizedArgMax, Reduce, Rescale, Reshape, Resize, Scale, ScaleShift, Shift,
+        Slice, Softmax, Split, TiedLogits, Transpose, TransposeConv2D,
     )
 }  # fmt: skip
 
 __all__ = [
     "FUSIBLE", "OP_TYPES", "Activation", "ActivationName", "Add", "ArgMax", "BatchNorm", "Concat", "Conv2D",
-    "Dense", "DepthwiseConv2D", "Dropout", "Elementwise", "Embedding", "GlobalPool", "GroupConv2D", "LayerNorm",
-    "MatMul", "Mul", "OpType", "Opaque", "Pad", "Padding", "Pair", "Pool", "Quantize", "QuantizedArgMax",
-    "Reduce", "Reshape", "Resize", "ResizeMode", "Scale", "ScaleShift", "Slice", "Softmax", "Split", "Transpose",
-    "TransposeConv2D",
+    "Dense", "DepthwiseConv2D", "Dropout", "Elementwise", "Embedding", "Gather", "GlobalPool", "GroupConv2D",
+    "LayerNorm", "MaskAdder", "MatMul", "Mul", "OpType", "Opaque", "Pad", "Padding", "Pair", "Pool",
+    "PositionEmbedding", "Quantize", "QuantizedArgMax", "Reduce", "Rescale", "Reshape", "Resize", "ResizeMode",
+    "Scale", "ScaleShift", "Shift", "Slice", "Softmax", "Split", "TiedLogits", "Transpose", "TransposeConv2D",
 ]  # fmt: skip

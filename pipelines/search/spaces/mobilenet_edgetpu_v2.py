@@ -22,6 +22,7 @@ from model_zoo.spec import (
     Space,
     Stack,
     Stem,
+    image_spec,
     one_of,
     round_filters,
 )
@@ -184,7 +185,8 @@ def make_space(
 def _fitted_strides(image_size: int, channels: int) -> tuple[int, dict[int, int]]:
     """Stride of the stem and of each stage's first block, of a published network fitted to the image."""
     shape = (image_size, image_size, channels)
-    backbone = create_spec("mobilenet_edgetpu_v2_s", input_shape=shape, strides="fit").stacked
+    published = create_spec("mobilenet_edgetpu_v2_s", input_shape=shape, strides="fit")
+    backbone = image_spec(published).stacked
     strides: dict[int, int] = {}
     for (*_, stage), stack in zip(ROWS, backbone.stacks, strict=True):
         strides.setdefault(stage, stack.stride)

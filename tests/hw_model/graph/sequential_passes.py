@@ -14,11 +14,23 @@ from hw_model.graph.ops import (
     Dense,
     DepthwiseConv2D,
     Dropout,
+    Gather,
     GroupConv2D,
+    MaskAdder,
     Mul,
+    Opaque,
     OpType,
+    Pad,
+    PositionEmbedding,
+    Quantize,
+    Rescale,
+    Reshape,
     Scale,
+    ScaleShift,
+    Shift,
+    Slice,
     Split,
+    TiedLogits,
 )
 from hw_model.graph.types import DType, Graph, Op, Tensor
 
@@ -121,20 +133,59 @@ def lower_group_convs(graph: Graph, form: GroupForm) -> Graph:
     return _rewrite(graph, step)
 
 
-def fold_batch_norms(graph: Graph) -> Graph:
-    """Merges each batch norm into the convolution it follows; one that follows nothing foldable stays a scale."""
+def lower_text_ops(graph: Graph) -> Graph:
+    """Replaces what only language networks have by what a converter makes of it."""
 
     def step(rewriter: _Rewriter, op: Op) -> bool:
-        if not isinstance(op.type, BatchNorm):
+        kind, sources = op.type, rewriter.sources(op)
+        shape = graph.output_shapes(op)[0]
+        chain: list[tuple[str, OpType]]
+        if isinstance(kind, Shift):
+            steps, (batch, length, width) = abs(kind.steps), shape
+            later = kind.steps > 0
+            cut = Slice(begin=(0, 0 if later else steps, 0), sizes=(batch, length - steps, width))
+            zeros = Pad(padding=((0, 0), (steps, 0) if later else (0, steps), (0, 0)))
+            chain = [("/kept", cut), ("/zeros", zeros)]
+        elif isinstance(kind, MaskAdder):
+            chain = [
+                ("/number", Quantize(dtype="float32")),
+                ("/rounded", Quantize(dtype="int8")),
+                ("/adder", Scale(per_channel=False)),
+                ("/reshape", Reshape(shape=shape)),
+            ]
+        elif isinstance(kind, PositionEmbedding):
+            chain = [("", Scale())]
+        elif isinstance(kind, Gather):
+            chain = [("", Opaque(code="GATHER", output_shapes=(shape,)))]
+        elif isinstance(kind, TiedLogits):
+            chain = [("", Dense(units=kind.rows))]
+        else:
             return False
+        for suffix, each in chain:
+            sources = rewriter.emit(op.name + suffix, each, sources)
+        rewriter.stand_for(op.outputs, sources)
+        return True
+
+    return _rewrite(graph, step)
+
+
+def fold_batch_norms(graph: Graph) -> Graph:
+    """Merges norms and factors into the convolution they follow; those that follow nothing foldable stay scales."""
+
+    def step(rewriter: _Rewriter, op: Op) -> bool:
+        if not isinstance(op.type, BatchNorm | ScaleShift | Rescale):
+            return False
+        factor = isinstance(op.type, Rescale)
         (source,) = rewriter.sources(op)
         host = _only_producer(graph, rewriter, op, source, _WEIGHTED)
         if host is None:
-            rewriter.stand_for(op.outputs, rewriter.emit(op.name, Scale(), (source,)))
+            scale = Scale(per_channel=not factor, shift=not factor)
+            rewriter.stand_for(op.outputs, rewriter.emit(op.name, scale, (source,)))
         else:
             last = rewriter.ops[host]
             assert isinstance(last.type, _WEIGHTED)
-            rewriter.ops[host] = replace(last, type=replace(last.type, bias=True))
+            bias = last.type.bias or not factor
+            rewriter.ops[host] = replace(last, type=replace(last.type, bias=bias))
             rewriter.stand_for(op.outputs, (source,))
         return True
 
@@ -189,6 +240,7 @@ def to_inference(graph: Graph, *, group_form: GroupForm = "split", dtype: DType 
     """The graph a converter is expected to produce and an accelerator to run."""
     graph = drop_training_ops(graph)
     graph = lower_group_convs(graph, group_form)
+    graph = lower_text_ops(graph)
     graph = fold_batch_norms(graph)
     graph = fuse_activations(graph)
     return retype(graph, dtype)
