@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hw_model.errors import SpecError
+from model_zoo.create import create_spec
 from model_zoo.spec import (
     BLOCK_KINDS,
     FAMILIES,
@@ -146,6 +147,31 @@ def exported(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Exported:
         model, images_of(model.spec, 24), path, target=None, evaluate_on=test, progress=False
     )
     return Exported(model, path, certificate, test)
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A detector, its file without post-processing, and images as it takes them."""
+
+    model: Any
+    path: Path
+    certificate: Certificate
+    inputs: np.ndarray[Any, Any]
+
+
+@pytest.fixture(scope="session")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
+    """A small SpaghettiNet whose boxes and scores vary as those of a trained one do."""
+    spec = create_spec(
+        "spaghettinet_edgetpu_s", input_shape=(128, 128, 3), width=0.25, num_classes=4
+    )
+    model = trained_model(spec)
+    for variable in model.variables:
+        if "ssd_" in variable.path and "conv2d/kernel" in variable.path:
+            variable.assign(12 * variable)
+    path = tmp_path_factory.mktemp("detector") / "raw.tflite"
+    certificate = export_int8(model, images_of(spec, 4), path, progress=False)
+    return Detector(model, path, certificate, model.preprocessing(images_of(spec, 6, seed=3)))
 
 
 @pytest.fixture(scope="session")
