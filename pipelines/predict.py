@@ -102,14 +102,12 @@ def _detector(model: Any) -> Callable[[npt.NDArray[np.float32]], list[Detections
 def predictor_of_file(
     path: str | os.PathLike[str], preprocessing: Preprocessing, class_names: tuple[str, ...] = ()
 ) -> Predictor:
-    """The predictor of a `.tflite` file: one vector of scores is a classification, a map a segmentation, and
-    several outputs are a detection."""
-    from hw_model.io import read_header
-    from pipelines.export.detector import DetectorRunner
+    """The predictor of a `.tflite` file: one vector of scores is a classification, a map a segmentation."""
+    from pipelines.export.detector import DetectorRunner, is_detector
     from pipelines.export.runner import Int8Runner
 
     known: dict[str, Any] = {"preprocessing": preprocessing, "class_names": class_names}
-    if len(read_header(path).outputs) > 1:
+    if is_detector(path):
         return Predictor(run=DetectorRunner(path, workers=1).detections, task="detection", **known)
     runner = Int8Runner(path, workers=1)
     maps = len(runner.output.shape) > 2

@@ -92,7 +92,7 @@ def _measured(
         return pixels.metrics(), {"iou": pixels.iou.tolist()}
     if isinstance(split, BoxSplit):
         boxes, loss = (
-            detect.score_file(path, split, preprocessing)
+            detect.score_file(path, split, preprocessing, num_classes=dataset.num_classes)
             if is_tflite(args.model)
             else detect.score_model(model, split, progress=show)
         )

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hw_model.errors import UsageError
 from model_zoo.detection import Detections, anchors_of, detect
+from model_zoo.spec.detection import SsdHead
 from model_zoo.spec.image import ModelSpec
 from pipelines.data.batches import Batches, Preprocess, plain_errors
 from pipelines.data.box_batches import BACKGROUND, UNCOUNTED, BoxBatches
@@ -92,9 +93,10 @@ def score_model(
     *,
     batch_size: int = 256,
     progress: bool = False,
-) -> tuple["BoxScore", float]:
+) -> tuple["BoxScore", float | None]:
     """How well a Keras model detects on all of a split, and its loss."""
     spec = _spec_of(model)
+    assert isinstance(spec.head, SsdHead)
     batches = BoxBatches(
         split,
         anchors=anchors_of(spec),
@@ -117,19 +119,45 @@ def score_file(
     *,
     spec: ModelSpec | None = None,
     progress: bool = True,
+    num_classes: int | None = None,
 ) -> tuple["BoxScore", float | None]:
-    """How well a `.tflite` file detects on all of a split; `spec` tells the anchors of one without post-processing."""
-    raise UsageError("Evaluating detectors in .tflite files is not there yet")
+    """How well a `.tflite` file detects on all of a split; no loss for one that post-processes.
+
+    `spec` tells the anchors of a file that does not hold them; `num_classes` are those of the data.
+
+    Raises:
+        UsageError: the file is no detector, has other classes, or its anchors are not known.
+    """
+    from pipelines.export.detector import DetectorRunner
+
+    with DetectorRunner(path, anchors=None if spec is None else anchors_of(spec)) as runner:
+        if num_classes not in (None, runner.num_classes):
+            raise UsageError(
+                f"{path} tells {runner.num_classes} classes apart, the data has {num_classes}; they must agree"
+            )
+        if runner.anchors is None and not runner.postprocesses:
+            raise UsageError(
+                f"{path} holds no anchors, so its box codes mean nothing; export the model again, or pass spec="
+            )
+        batches = BoxBatches(
+            split,
+            anchors=np.zeros((0, _CODES), np.float32) if runner.anchors is None else runner.anchors,
+            batch_size=32,
+            num_classes=runner.num_classes,
+            preprocessing=preprocessing,
+            input_shape=runner.input.shape[1:],
+        )
+        return _score(batches, runner, progress)
 
 
 def _score(
     batches: BoxBatches, answer: Callable[[npt.NDArray[np.float32]], Outputs], progress: bool
-) -> tuple["BoxScore", float]:
+) -> tuple["BoxScore", float | None]:
     from tqdm import tqdm
 
     from pipelines.tasks.average_precision import AveragePrecision
 
-    precision = AveragePrecision(batches.num_classes)
+    precision = AveragePrecision(batches.num_classes, image_size=batches.split.image_shape[:2])
     losses = []
     with plain_errors(batches):
         for step in tqdm(
@@ -138,12 +166,18 @@ def _score(
             images, objects = batches.read(batches.indices(step))
             outputs = answer(batches.inputs(images))
             precision.add(found_in(outputs, batches.anchors), objects)
-            losses.append(len(images) * loss_of(batches.targets(objects), outputs))
-    return precision.score(), float(np.sum(losses) / len(batches.split))
+            if "box_codes" in outputs:
+                losses.append(len(images) * loss_of(batches.targets(objects), outputs))
+    loss = float(np.sum(losses) / len(batches.split)) if losses else None
+    return precision.score(progress=progress), loss
 
 
 def found_in(outputs: Outputs, anchors: npt.NDArray[np.float32]) -> list[Detections]:
-    """The objects in a detector's outputs, for each image."""
+    """The objects in a detector's outputs, post-processed or not, for each image."""
+    if "box_codes" not in outputs:
+        from pipelines.export.detector import detections_of
+
+        return detections_of(outputs)
     return detect(outputs["box_codes"], outputs["class_logits"], anchors)
 
 

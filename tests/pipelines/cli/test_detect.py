@@ -8,18 +8,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import hw_model.io
 from hw_model.errors import UsageError
 from model_zoo import create_spec
-from model_zoo.detection import anchors_of, encode
+from model_zoo.detection import Detections, anchors_of, detect, encode
 from model_zoo.preprocessing import Preprocessing
 from pipelines import data
 from pipelines.cli import eval as eval_verb
 from pipelines.cli import predict as predict_verb
-from pipelines.cli import references
+from pipelines.cli import references, sidecar
+from pipelines.cli.sidecar import Sidecar
 from pipelines.data import BoxArraySplit, ImageDataset, Objects, load_dataset
+from pipelines.export import detector
 from pipelines.predict import LEAST_SCORE, predictor_of
 from pipelines.report.boxes import LEGIBLE_SIDE
 from pipelines.report.predictions import predictions_section
+from pipelines.tasks.detect import found_in
 
 if TYPE_CHECKING:
     from tests.pipelines.cli.conftest import Run
@@ -164,6 +168,79 @@ def test_eval_shows_every_class(run: "Run", seer: Seer, few: ImageDataset) -> No
     assert lines[-8].split() == ["class", "AP", "AP50"]
     assert lines[-5].split() == ["square", "100.0", "%", "100.0", "%"]
     assert lines[-6].split() == ["disc", "–", "–"]
+
+
+class File:
+    """A `.tflite` file of that detector, with or without post-processing."""
+
+    num_classes = 6
+    input = SimpleNamespace(shape=(1, 128, 128, 3))
+
+    def __init__(
+        self, path: str | Path, *, anchors: Any = None, workers: int | None = None
+    ) -> None:
+        self.postprocesses = "boxes" in str(path)
+        self.anchors = None if self.postprocesses or "foreign" in str(path) else anchors_of(SPEC)
+
+    def __enter__(self) -> "File":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __call__(self, inputs: Any) -> dict[str, Any]:
+        outputs = Seer().predict_on_batch(inputs)
+        if not self.postprocesses:
+            return outputs
+        (found,) = detect(*(rows[:1] for rows in outputs.values()), anchors_of(SPEC))
+        rows = {"boxes": found.boxes, "classes": found.classes, "scores": found.scores}
+        repeated = {name: np.repeat(row[None], len(inputs), axis=0) for name, row in rows.items()}
+        return repeated | {"count": np.full((len(inputs), 1), len(found), np.float32)}
+
+    def detections(self, inputs: Any) -> list[Detections]:
+        return found_in(self(inputs), anchors_of(SPEC))
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every name of a file stands for a detector's."""
+    known = Sidecar(preprocessing=Seer.preprocessing, class_names=NAMES)
+    monkeypatch.setattr(detector, "DetectorRunner", File)
+    monkeypatch.setattr(detector, "is_detector", lambda _: True)
+    monkeypatch.setattr(hw_model.io, "read_header", lambda _: None)
+    monkeypatch.setattr(sidecar, "read", lambda *_: known)
+    for verb in (predict_verb, eval_verb):
+        monkeypatch.setattr(verb, "require_file", Path)
+
+
+@pytest.mark.usefixtures("files", "few")
+def test_files_with_and_without_post_processing_are_evaluated_alike(run: "Run") -> None:
+    raw = run("eval", "raw.tflite", "--data", "any", "--json").json
+    boxes = run("eval", "boxes.tflite", "--data", "any", "--json").json
+    assert raw["form"] == boxes["form"] == "int8"
+    assert raw["ap"] == boxes["ap"] == pytest.approx(0.5)
+    assert raw["class_ap50"] == boxes["class_ap50"]
+    assert raw["loss"] > 0
+    assert "loss" not in boxes
+
+
+@pytest.mark.usefixtures("files")
+def test_predict_runs_files(run: "Run", photo: Path) -> None:
+    for name in ("raw.tflite", "boxes.tflite"):
+        (answer,) = run("predict", name, photo, "--json").json
+        assert [found["class"] for found in answer["objects"]] == ["square"]
+
+
+@pytest.mark.usefixtures("files", "few")
+def test_a_file_of_other_classes_or_without_anchors_is_refused(
+    run: "Run", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "foreign.tflite holds no anchors" in run(
+        "eval", "foreign.tflite", "--data", "any"
+    ).failed(2)
+    monkeypatch.setattr(File, "num_classes", 90)
+    line = run("eval", "raw.tflite", "--data", "any").failed(2)
+    assert "raw.tflite tells 90 classes apart, the data has 6; they must agree" in line
 
 
 def test_classes_of_model_and_data_must_agree(
