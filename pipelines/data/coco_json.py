@@ -48,12 +48,14 @@ def read_coco(path: Path) -> CocoFile:
     Raises:
         DataError: not readable, no JSON, no COCO, or with ids that are missing or there twice.
     """
+    from tqdm import tqdm
+
     data = _parse(path)
     _check_form(path, data)
     categories, parents = _categories(path, data["categories"])
     names, sizes, index_of = _images(path, data["images"])
     annotations = data["annotations"]
-    for place, item in enumerate(annotations):
+    for place, item in enumerate(tqdm(annotations, "boxes", delay=2, leave=False, disable=None)):
         problem = _problem(item, index_of, categories)
         if problem:
             raise DataError(f"{path}: {_called(item, place)} {problem}")

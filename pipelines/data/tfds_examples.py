@@ -12,7 +12,10 @@ _MEMORY_BYTES = 4 << 30
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Examples:
-    """`at(index)[key]` is the encoded picture; `first` are those looked at already, all where they fit."""
+    """`at(index)[key]` is the encoded picture, or what else was asked for.
+
+    `first` are those looked at already, all where they fit.
+    """
 
     first: Sequence[dict[str, Any]]
     labels: list[int]
@@ -33,9 +36,18 @@ class Examples:
 
 
 def read_examples(
-    tfds: Any, builder: Any, split: str, picture_keys: Sequence[str], label_key: str | None = None
+    tfds: Any,
+    builder: Any,
+    split: str,
+    picture_keys: Sequence[str],
+    label_key: str | None = None,
+    *,
+    also: Sequence[str] = (),
 ) -> Examples:
-    """The examples of `split`: the pictures under `picture_keys`, and their classes where asked for."""
+    """The examples of `split`: the pictures under `picture_keys`, and their classes where asked for.
+
+    Features of the keys `also` are kept beside the pictures, decoded.
+    """
     info = builder.info.splits[split]
     formats = {item.value for item in builder.info.available_file_formats()}
     decoders = {key: tfds.decode.SkipDecoding() for key in picture_keys}
@@ -57,7 +69,7 @@ def read_examples(
             labels.append(int(example[label_key]))
         # Of a set too large for memory only the first example is kept, to learn what it looks like.
         if fits or not first:
-            first.append({key: example[key] for key in picture_keys})
+            first.append({key: example[key] for key in (*picture_keys, *also)})
         if not fits and label_key is None:
             break
     return Examples(

@@ -10,6 +10,7 @@ import numpy as np
 from hw_model.errors import DataError, EnvironmentFault, UnknownNameError
 from pipelines.data.dataset import ImageDataset, LabelSplit
 from pipelines.data.encoded import EncodedSplit, common_shape
+from pipelines.data.tfds_boxes import box_sources, load_boxes, name_of
 from pipelines.data.tfds_examples import read_examples
 from pipelines.data.tfds_masks import load_masks, mask_sources
 
@@ -31,12 +32,15 @@ def load_tfds(
 ) -> ImageDataset:
     """The tfds data set `name`, which must be prepared on this machine unless `download` is given.
 
-    Names of `mask_sources()` are segmentation data sets, all others classification.
+    Names of `mask_sources()` are segmentation data sets, those of `box_sources()` detection, all others
+    classification.
     """
     tfds = import_tfds()
     masks = mask_sources()
     own = masks[name].builder if name in masks else name
-    builder = prepared_builder(tfds, own, download=download, wanted=name, further=masks)
+    builder = prepared_builder(
+        tfds, own, download=download, wanted=name, further=[*masks, *box_sources()]
+    )
     return _dataset(tfds, builder, name, image_size)
 
 
@@ -70,7 +74,8 @@ def load_tfds_folder(folder: Path, *, image_size: tuple[int, int] | None = None)
     """A prepared data set from its version folder, without its generation code."""
     tfds = import_tfds()
     builder = folder_builder(tfds, folder)
-    return _dataset(tfds, builder, builder.name, image_size)
+    name = name_of(builder)
+    return _dataset(tfds, builder, name if name in box_sources() else builder.name, image_size)
 
 
 def folder_builder(tfds: Any, folder: Path) -> Any:
@@ -113,6 +118,9 @@ def _dataset(
     masks = mask_sources()
     if name in masks:
         return load_masks(tfds, builder, name, masks[name], image_size)
+    boxes = box_sources()
+    if name in boxes:
+        return load_boxes(tfds, builder, name, boxes[name], image_size)
     image_key, label_key = _keys(tfds, builder, name)
     names = list(builder.info.splits)
     if "train" not in names:
