@@ -73,11 +73,15 @@ class Task(ABC):
 
     def check_fit(self, model: Any, dataset: ImageDataset) -> None:
         """Raises `UsageError` when the model's classes are not the data's."""
-        if self.classes_of(model) != dataset.num_classes:
-            raise UsageError(
-                f"Data set {dataset.name!r} has {dataset.num_classes} classes for {self.NAME} but the model's "
-                f"output shape is {model.output_shape}; build it with num_classes={dataset.num_classes}."
-            )
+        classes, wanted = self.classes_of(model), dataset.num_classes
+        if classes == wanted:
+            return
+        has, remedy = f"has {classes} classes", f"build it with num_classes={wanted}"
+        if classes is None:
+            has, remedy = f"is none for {self.NAME}", "take one that is"
+        raise UsageError(
+            f"Data set {dataset.name!r} has {wanted} classes for {self.NAME} but the model {has}; {remedy}."
+        )
 
 
 def input_shape_of(model: Any, split: Split) -> tuple[int, int, int]:

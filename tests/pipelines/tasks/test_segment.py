@@ -141,5 +141,7 @@ def test_a_small_network_learns_colours(tmp_path: Path) -> None:
 def test_a_model_of_other_classes_is_refused(tmp_path: Path) -> None:
     splits = {"train": scene_split(8), "test": scene_split(4)}
     data = ImageDataset(name="squares", class_names=tuple("abcde"), splits=splits)
-    with pytest.raises(UsageError, match="has 5 classes for segmentation but the model's output"):
+    with pytest.raises(
+        UsageError, match="has 5 classes for segmentation but the model has 4 classes"
+    ):
         train(model_of(), data, parse_recipe({}), run_dir=tmp_path, preprocessing=identity)
