@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--space",
         metavar="NAME",
         default="mobilenet_edgetpu_v2",
-        help="mobilenet_edgetpu_v2 (default) for classification, autoseg for segmentation",
+        help="mobilenet_edgetpu_v2 (default) for classification, autoseg for segmentation, spaghettinet or "
+        "spaghettinet_no_gc (without GC-IBN layers) for detection",
     )
     place.add_argument(
         "--study", metavar="DIR", help="folder to keep it in (default: studies/NAME)"
@@ -108,7 +110,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     quality.add_argument(
         "--recipe",
         metavar="R",
-        help="train: recipe (default: search_short or search_segment_short)",
+        help="train: recipe (default: search_short, search_segment_short or search_detect_short)",
     )
     quality.add_argument(
         "--epochs", metavar="N", type=int, default=0, help="train: instead of the recipe's"
@@ -336,6 +338,16 @@ def _answer(study: "Study") -> Answer:
     return Answer(text=_text(study, winner, rows, statement), data=data)
 
 
+def _space_words(study: "Study") -> str:
+    """The space's name and how large it is."""
+    from pipelines.search.wiring import make_space
+
+    config = study.manifest.config
+    space, _ = make_space(config)
+    power = math.log10(space.size())
+    return f"{config.space}, {len(space.choices)} choices, 10^{power:.0f} genotypes"
+
+
 def _trial(study: "Study", trial: "Trial") -> dict[str, Any]:
     return {
         "number": trial.number,
@@ -369,6 +381,7 @@ def _text(
     summary = facts(
         [
             ("study", str(study.folder.path)),
+            ("space", _space_words(study)),
             ("budget", str(study.budget)),
             ("trials", f"{len(study.trials)}, {len(study.trials) - len(study.complete)} failed"),
             ("quality", f"{(statement or {}).get('kind', 'unknown')}; {ranks}"),
