@@ -10,9 +10,9 @@ from pipelines.cli.options import SOURCES, add_json, add_reading
 from pipelines.cli.references import parse_size
 
 if TYPE_CHECKING:
-    from pipelines.data import ImageDataset, Split
+    from pipelines.data import BoxSplit, ImageDataset, Split
 
-# Of masks so many images are counted: enough for shares, and seconds.
+# So many images are counted where they have to be read for it: enough for shares, and seconds.
 _COUNTED = 200
 
 
@@ -53,14 +53,14 @@ def run(args: argparse.Namespace) -> Answer:
 
 
 def _data(dataset: "ImageDataset") -> dict[str, Any]:
-    known = {name: _per_class(split, dataset) for name, split in dataset.splits.items()}
+    known = {name: _per_class(split, dataset.num_classes) for name, split in dataset.splits.items()}
     return {
         "name": dataset.name,
         "task": dataset.task,
         "source": dataset.source,
         "licence": dataset.licence,
         "splits": {
-            name: {"images": len(split), "shape": list(split.image_shape)}
+            name: {"images": len(split), "shape": list(split.image_shape)} | _counted(split)
             for name, split in dataset.splits.items()
         },
         "classes": [
@@ -70,23 +70,49 @@ def _data(dataset: "ImageDataset") -> dict[str, Any]:
     }
 
 
-def _per_class(split: "Split", dataset: "ImageDataset") -> list[Any]:
-    """Images of each class, or its share of the labelled pixels of the first images."""
+def _counted(split: "Split") -> dict[str, int]:
+    """Of how many images the objects are counted, where it is objects."""
+    from pipelines.data import BoxSplit
+
+    if not isinstance(split, BoxSplit):
+        return {}
+    known = split.known_objects()
+    return {"counted": min(len(split), _COUNTED) if known is None else len(known)}
+
+
+def _per_class(split: "Split", num_classes: int) -> list[Any]:
+    """Images or objects of each class, or its share of the labelled pixels of the first images."""
     import numpy as np
     from tqdm import trange
 
-    from pipelines.data import LabelSplit, MaskSplit
+    from pipelines.data import BoxSplit, LabelSplit, MaskSplit
 
     if isinstance(split, LabelSplit):
-        counts: list[int] = np.bincount(split.labels, minlength=dataset.num_classes).tolist()
+        counts: list[int] = np.bincount(split.labels, minlength=num_classes).tolist()
         return counts
+    if isinstance(split, BoxSplit):
+        return _objects_per_class(split, num_classes)
     assert isinstance(split, MaskSplit)
     pixels = np.zeros(256, dtype=np.int64)
     for index in trange(min(len(split), _COUNTED), desc="masks", delay=2, disable=None):
         pixels += np.bincount(split.read_pairs([index])[1].ravel(), minlength=256)
-    own = pixels[: dataset.num_classes]
+    own = pixels[:num_classes]
     shares: list[float] = (own / max(own.sum(), 1)).tolist()
     return shares
+
+
+def _objects_per_class(split: "BoxSplit", num_classes: int) -> list[int]:
+    """Objects of each class, crowds left out: of all images, or of the first where they must be read."""
+    import numpy as np
+    from tqdm import trange
+
+    found = split.known_objects()
+    if found is None:
+        first = trange(min(len(split), _COUNTED), desc="objects", delay=2, disable=None)
+        found = [split.read_boxed([index])[1][0] for index in first]
+    classes = np.concatenate([one.classes[~one.crowd] for one in found])
+    counts: list[int] = np.bincount(classes, minlength=num_classes).tolist()
+    return counts
 
 
 def _text(dataset: "ImageDataset", data: dict[str, Any]) -> str:
@@ -117,6 +143,10 @@ def _text(dataset: "ImageDataset", data: dict[str, Any]) -> str:
         ],
     )
     kind = f"Share of the labelled pixels of {_COUNTED} images:" if pixels else "Images:"
+    if dataset.task == "detection":
+        kind = "Objects, crowds left out:"
+        if any(split["counted"] < split["images"] for split in data["splits"].values()):
+            kind = f"Objects of the first {_COUNTED} images, crowds left out:"
     return "\n\n".join([described, splits, f"{kind}\n{classes}"])
 
 

@@ -251,4 +251,5 @@ def _split(part: _Part, size: tuple[int, int]) -> BoxSplit:
         size=size,
         name_of=lambda index: str(part.paths[index]),
         pixels_of=pixels_of,
+        known=part.objects,
     )

@@ -104,9 +104,9 @@ class BoxSplit(Split):
     def read_boxed(self, indices: Indices) -> tuple[Images, list[Objects]]:
         """Images (n, H, W, C) and the objects of each."""
 
-    def read_objects(self, indices: Indices) -> list[Objects]:
-        """The objects of each image; sources that know them without the pixels say so here."""
-        return self.read_boxed(indices)[1]
+    def known_objects(self) -> list[Objects] | None:
+        """The objects of every image where they are known without reading the images."""
+        return None
 
     def read(self, indices: Indices) -> Images:
         return self.read_boxed(indices)[0]
@@ -227,6 +227,9 @@ class BoxArraySplit(BoxSplit):
         chosen = np.asarray(indices, dtype=np.int64)
         return self._images[chosen], [self._objects[index] for index in chosen]
 
+    def known_objects(self) -> list[Objects]:
+        return self._objects
+
 
 class BoxSubSplit(BoxSplit):
     """Some of another split's images, in the given order."""
@@ -245,8 +248,9 @@ class BoxSubSplit(BoxSplit):
     def read_boxed(self, indices: Indices) -> tuple[Images, list[Objects]]:
         return self._whole.read_boxed(self._indices[np.asarray(indices, dtype=np.int64)])
 
-    def read_objects(self, indices: Indices) -> list[Objects]:
-        return self._whole.read_objects(self._indices[np.asarray(indices, dtype=np.int64)])
+    def known_objects(self) -> list[Objects] | None:
+        whole = self._whole.known_objects()
+        return None if whole is None else [whole[index] for index in self._indices]
 
 
 class MaskSubSplit(MaskSplit):

@@ -27,7 +27,8 @@ class EncodedBoxSplit(BoxSplit):
 
     `pixels_of` gives the (height, width) that boxes were measured in, where it is known. An image of that
     size is taken as it is stored, whatever its EXIF orientation says, as COCO's tools do; one that has it
-    only when turned is turned; any other is refused, since its boxes would lie elsewhere.
+    only when turned is turned; any other is refused, since its boxes would lie elsewhere. `known` are the
+    objects of all images where they are at hand.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class EncodedBoxSplit(BoxSplit):
         size: tuple[int, int],
         name_of: Callable[[int], str],
         pixels_of: Callable[[int], tuple[int, int]] | None = None,
+        known: list[Objects] | None = None,
     ) -> None:
         self._fetch = fetch
         self._count = count
         self._size = size
         self._name_of = name_of
         self._pixels_of = pixels_of
+        self._known = known
         fits = count * size[0] * size[1] * 3 <= _CACHE_BYTES
         self._cache: dict[int, tuple[Images, Objects]] | None = {} if fits else None
 
@@ -63,8 +66,8 @@ class EncodedBoxSplit(BoxSplit):
             found.append(objects)
         return images, found
 
-    def read_objects(self, indices: Indices) -> list[Objects]:
-        return [self._fetch(index)[1] for index in np.asarray(indices, dtype=np.int64).tolist()]
+    def known_objects(self) -> list[Objects] | None:
+        return self._known
 
     def _example(self, index: int) -> tuple[Images, Objects]:
         if self._cache is None:

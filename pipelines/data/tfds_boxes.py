@@ -95,7 +95,10 @@ def _split(examples: Examples, size: tuple[int, int], crowd_key: str) -> BoxSpli
         example = examples.at(index)
         return example[_IMAGE], _objects(example[_OBJECTS], crowd_key)
 
-    return EncodedBoxSplit(fetch, examples.count, size=size, name_of=examples.name)
+    known = None
+    if examples.stored is None:
+        known = [_objects(example[_OBJECTS], crowd_key) for example in examples.first]
+    return EncodedBoxSplit(fetch, examples.count, size=size, name_of=examples.name, known=known)
 
 
 def _objects(found: Mapping[str, Any], crowd_key: str) -> Objects:

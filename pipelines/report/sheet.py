@@ -3,13 +3,16 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pipelines.data.dataset import Images, LabelSplit, MaskSplit, Split, subset
+from pipelines.data.dataset import BoxSplit, Images, LabelSplit, MaskSplit, Split, subset
+from pipelines.report.boxes import draw_boxes
 from pipelines.report.palette import colours, overlay
 
 _GAP = 4
 _LINE = 16
 _SWATCH = 12
 _LEAST_SIDE = 96
+# Names of objects are written into the image.
+_LEAST_BOXED_SIDE = 224
 _SHEET_WIDTH = 1200
 _LEGEND_COLUMN = 150
 _MOST_IN_LEGEND = 160
@@ -20,7 +23,8 @@ Cell = tuple[Images, str]
 def contact_sheet(split: Split, class_names: tuple[str, ...], *, count: int = 24) -> Images:
     """`count` images, always the same ones, as one RGB picture.
 
-    Images with masks are shown twice, alone and with the mask over them; of others the class is named.
+    Images with masks are shown twice, alone and with the mask over them, those with boxes with them drawn;
+    of others the class is named.
     """
     chosen = subset(split, count)
     everything = range(len(chosen))
@@ -28,6 +32,10 @@ def contact_sheet(split: Split, class_names: tuple[str, ...], *, count: int = 24
         pairs = zip(*chosen.read_pairs(everything), strict=True)
         cells = [(_beside(image, overlay(image, mask)), "") for image, mask in pairs]
         return _with_legend(_grid(cells), class_names)
+    if isinstance(chosen, BoxSplit):
+        boxed = zip(*chosen.read_boxed(everything), strict=True)
+        side = _LEAST_BOXED_SIDE
+        return _grid([(draw_boxes(*pair, class_names, least_side=side), "") for pair in boxed])
     images = [np.broadcast_to(image, (*image.shape[:2], 3)) for image in chosen.read(everything)]
     labels = chosen.labels.tolist() if isinstance(chosen, LabelSplit) else []
     names = [class_names[label] for label in labels] or [""] * len(images)
