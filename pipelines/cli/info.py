@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.cli.answer import Answer, facts, table
+from pipelines.cli.answer import Answer, facts, metric_text, table
 from pipelines.cli.options import add_json, add_model, add_output, add_size, add_text
 from pipelines.cli.references import parse_size, spec_of
 
@@ -128,11 +128,7 @@ def _preset_text(preset: "Preset") -> str:
             )
         )
     for metric in preset.metrics:
-        shown = (
-            f"{100 * metric.value:.2f} %"
-            if metric.name.startswith("top")
-            else f"{metric.value:.4f}"
-        )
+        shown = metric_text(metric.name, metric.value)
         where = f"{metric.images:,} images of {metric.dataset}, {metric.split} split"
         lines.append((f"{metric.name} ({metric.form})", f"{shown} on {where}"))
     return "Measured by this project\n" + facts(lines)

@@ -52,7 +52,7 @@ def _measured(preset: Preset) -> Section:
     rows = [
         (
             f"{metric.name} ({metric.form})",
-            percent(metric.value) if metric.name.startswith("top") else f"{metric.value:.4f}",
+            f"{metric.value:.4f}" if metric.name == "loss" else percent(metric.value),
             f"{metric.images:,} images of {metric.dataset}, {metric.split} split",
         )
         for metric in preset.metrics
