@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hw_model.errors import DataError
+from hw_model.errors import DataError, SpecError
 from model_zoo.spec.base import Node, require_int, require_rate
 from model_zoo.text import Vocabulary, tokenize
 from model_zoo.text.vocabulary import MASK, PAD, SEPARATOR, START, UNKNOWN
@@ -37,6 +37,13 @@ class MaskingSettings(Node):
         require_int("max_predictions", self.max_predictions, 1, self.sequence_length)
         for name in ("masked_share", "mask_token_share", "random_token_share"):
             require_rate(name, getattr(self, name))
+        rest = 1 - self.mask_token_share
+        # A part in a billion for sums of tenths.
+        if self.random_token_share > rest + 1e-9:
+            raise SpecError(
+                "random_token_share",
+                f"must be at most 1 - mask_token_share = {rest:g}. Received: {self.random_token_share}",
+            )
 
 
 class MaskedExamples:
