@@ -170,7 +170,10 @@ def is_quantized(graph: Graph) -> bool:
 
 def as_run(graph: Graph, op: Op) -> OpType:
     """The type to cost: an operation that a quantized graph left in floats runs on the host."""
-    if any(graph.tensors[index].dtype in FLOATS for index in (*op.inputs, *op.outputs)):
+    touched = (*op.inputs, *op.outputs)
+    if isinstance(op.type, Opaque):
+        return op.type
+    if any(graph.tensors[index].dtype in FLOATS for index in touched):
         return Opaque(code=f"float {op.kind}", output_shapes=graph.output_shapes(op))
     return op.type
 

@@ -1,9 +1,11 @@
 """Is the converted file the network that was predicted from the spec? Operations, attributes, shapes and wiring."""
 
+import math
 from dataclasses import replace
 
 from hw_model.graph import Graph, Op, diff_graphs, ops
 from hw_model.graph.ops import OpType
+from hw_model.graph.types import Shape
 from hw_model.io import read_tflite
 from hw_model.io.tflite_file import Source
 
@@ -25,40 +27,74 @@ def canonical(graph: Graph) -> Graph:
     - branches that do not depend on each other run in the order of their names (10 before 2);
     - convolution kernels always add a bias, and a dense layer's bias of zeros is dropped;
     - a 1x1 kernel needs no padding, so SAME and VALID are one;
-    - a map of one pixel is added as a vector: reshaped there and back.
+    - reshapes follow each other, come twice or lead back, and dense layers see all axes but the last as one.
     """
-    graph = _without_detours(graph)
+    graph = _Plain(graph).graph()
     operations = [graph.ops[position] for position in _order(graph)]
     return replace(
         graph, ops=tuple(replace(op, type=_canonical_type(op.type)) for op in operations)
     )
 
 
-def _without_detours(graph: Graph) -> Graph:
-    """The graph without reshapes whose result has the shape it had before the reshape in front of them."""
-    origin: dict[int, int] = {}
-    dropped: set[int] = set()
-    for position, op in enumerate(graph.ops):
-        first = graph.producers.get(op.inputs[0])
-        if not isinstance(op.type, ops.Reshape) or first is None:
-            continue
-        source = graph.ops[first].inputs[0]
-        known = (
-            isinstance(graph.ops[first].type, ops.Reshape) and op.outputs[0] not in graph.outputs
-        )
-        if known and graph.tensors[source].shape == op.type.shape:
-            origin[op.outputs[0]] = origin.get(source, source)
-            dropped.add(position)
-            if graph.consumers[op.inputs[0]] == (position,):
-                dropped.add(first)
-    kept = [op for position, op in enumerate(graph.ops) if position not in dropped]
-    return replace(
-        graph,
-        ops=tuple(
-            replace(op, inputs=tuple(origin.get(index, index) for index in op.inputs))
-            for op in kept
-        ),
-    )
+class _Plain:
+    """A graph without detours: views of views are views, equal views are one, dense layers work on rows."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._tensors = list(graph.tensors)
+        self._ops: list[Op] = []
+        # Of tensors that are views: what of, in which shape; and those that some operation reads.
+        self._views: dict[int, tuple[int, Shape]] = {}
+        self._made: dict[tuple[int, Shape], int] = {}
+        for op in graph.ops:
+            self._take(op)
+
+    def graph(self) -> Graph:
+        """What became of it."""
+        return replace(self._graph, tensors=tuple(self._tensors), ops=tuple(self._ops))
+
+    def _take(self, op: Op) -> None:
+        output = op.outputs[0]
+        if isinstance(op.type, ops.Reshape) and output not in self._graph.outputs:
+            base, _ = self._views.get(op.inputs[0], (op.inputs[0], ()))
+            self._views[output] = (base, op.type.shape)
+            return
+        rows = _rows(self._tensors[op.inputs[0]].shape)
+        if not isinstance(op.type, ops.Dense) or rows == self._tensors[op.inputs[0]].shape:
+            self._add(replace(op, inputs=tuple(self._read(index) for index in op.inputs)))
+            return
+        base, _ = self._views.get(op.inputs[0], (op.inputs[0], ()))
+        made = self._new(output, (rows[0], op.type.units))
+        self._add(replace(op, inputs=(self._view(base, rows),), outputs=(made,)))
+        shape = self._tensors[output].shape
+        if output in self._graph.outputs:
+            self._add(Op(f"{op.name}/shape", ops.Reshape(shape=shape), (made,), (output,)))
+        else:
+            self._views[output] = (made, shape)
+
+    def _read(self, index: int) -> int:
+        return self._view(*self._views[index]) if index in self._views else index
+
+    def _view(self, base: int, shape: Shape) -> int:
+        if self._tensors[base].shape == shape:
+            return base
+        if (base, shape) not in self._made:
+            made = self._made[base, shape] = self._new(base, shape)
+            name = f"{self._tensors[base].name}/view_{made}"
+            self._add(Op(name, ops.Reshape(shape=shape), (base,), (made,)))
+        return self._made[base, shape]
+
+    def _new(self, like: int, shape: Shape) -> int:
+        self._tensors.append(replace(self._tensors[like], shape=shape))
+        return len(self._tensors) - 1
+
+    def _add(self, op: Op) -> None:
+        self._ops.append(op)
+
+
+def _rows(shape: Shape) -> Shape:
+    """All axes but the last as one."""
+    return (math.prod(shape[:-1]), shape[-1])
 
 
 def _order(graph: Graph) -> list[int]:

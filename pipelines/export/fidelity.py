@@ -14,6 +14,7 @@ from pipelines.export.runner import Port, make_interpreter
 
 #: Written where both files agree to the last bit.
 EXACT_DB = 200.0
+_CASTS = ("QUANTIZE", "DEQUANTIZE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +36,18 @@ def measure_sqnr(
     pairs = _pairs(load(converted.float32), load(converted.int8))
     exact = make_interpreter(converted.float32, preserve=True)
     rounded = make_interpreter(converted.int8, preserve=True)
-    ports = {details["index"]: Port(details) for details in rounded.get_tensor_details()}
+    # A model that rounds already, such as one with a learned range, has int8 tensors in its float file.
+    wanted_ports, ports = (
+        {details["index"]: Port(details) for details in each.get_tensor_details()}
+        for each in (exact, rounded)
+    )
     signal = np.zeros(len(pairs))
     noise = np.zeros(len(pairs))
     for sample in samples:
         _feed(exact, sample)
         _feed(rounded, sample)
         for row, (_, _, left, right) in enumerate(pairs):
-            wanted = exact.get_tensor(left).astype(np.float64)
+            wanted = wanted_ports[left].real(exact.get_tensor(left)).astype(np.float64)
             got = ports[right].real(rounded.get_tensor(right))
             signal[row] += np.sum(wanted**2)
             noise[row] += np.sum((wanted - got) ** 2)
@@ -68,8 +73,8 @@ def _feed(interpreter: Any, sample: Sample) -> None:
 
 def _pairs(exact: TFLiteFile, rounded: TFLiteFile) -> list[tuple[str, str, int, int]]:
     """(name, operator, float tensor, int8 tensor): by position where both files have the same operators."""
-    left = [op for op in exact.operators if op.code != "QUANTIZE" and op.outputs]
-    right = [op for op in rounded.operators if op.code != "QUANTIZE" and op.outputs]
+    left = [op for op in exact.operators if op.code not in _CASTS and op.outputs]
+    right = [op for op in rounded.operators if op.code not in _CASTS and op.outputs]
     if [op.code for op in left] == [op.code for op in right]:
         return [
             (exact.tensors[a.outputs[0]].name, a.code, a.outputs[0], b.outputs[0])

@@ -135,7 +135,13 @@ class FileRunner:
         def work(interpreter: Any, share: npt.NDArray[np.int64]) -> None:
             for position in share:
                 interpreter.set_tensor(self.input.index, stored[position : position + 1])
-                interpreter.invoke()
+                try:
+                    interpreter.invoke()
+                except RuntimeError as error:  # some operators look at their types only now
+                    first = str(error).partition("\n")[0]
+                    raise DataError(
+                        f"LiteRT cannot run the file on image {position}: {first}"
+                    ) from error
                 for name, port in self.outputs.items():
                     found[name][position] = interpreter.get_tensor(port.index)[0]
 

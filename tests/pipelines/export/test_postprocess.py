@@ -1,17 +1,29 @@
 """Post-processing inside a detector's file: LiteRT runs it, and finds what NumPy finds in the raw outputs."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from flatbuffers import flexbuffers
 
 from hw_model import estimate
-from hw_model.errors import UsageError
+from hw_model.errors import DataError, UsageError
 from hw_model.io import read_tflite
-from model_zoo.detection import anchors_of, decode, suppress
-from pipelines.export import Certificate, DetectorRunner, PostProcess, export_int8, load_certificate
-from pipelines.export.postprocess import OPERATOR, append
+from model_zoo.detection import anchors_of, decode, detect, suppress
+from pipelines.data import BoxArraySplit, Objects
+from pipelines.export import (
+    Certificate,
+    DetectorRunner,
+    FileRunner,
+    PostProcess,
+    evaluate_tflite,
+    export_int8,
+    load_certificate,
+)
+from pipelines.export.edit import Edit
+from pipelines.export.postprocess import OPERATOR, OUTPUTS, append
 
 FORMS = {
     "fast": PostProcess(),
@@ -103,6 +115,35 @@ def test_regular_detections_are_nearly_those_of_the_raw_file(detector: Any, tmp_
         np.testing.assert_allclose(left.scores[:10], right.scores[:10], atol=1 / 256)
 
 
+def test_a_file_is_judged_as_its_model_is(
+    detector: Any, make_images: Callable[..., Any], tmp_path: Path
+) -> None:
+    """What the float model is surest of is the truth here, so that its own AP is high."""
+    model = detector.model
+    images = make_images(model.spec, 6, seed=3)
+    rows = detect(
+        **model.predict(detector.inputs, verbose=0),
+        anchors=anchors_of(model.spec),
+        max_detections=3,
+    )
+    objects = [
+        Objects(boxes=row.boxes, classes=row.classes, crowd=np.zeros(len(row), np.bool_))
+        for row in rows
+    ]
+    split = BoxArraySplit(images, objects)
+    path = tmp_path / "judged.tflite"
+    certificate = export_int8(model, images, path, evaluate_on=split, progress=False)
+    accuracy = certificate.accuracy
+    assert accuracy is not None
+    assert (accuracy.metric, accuracy.images) == ("ap", 6)
+    assert accuracy.float_value > 0.9
+    assert accuracy.int8_value > 0.6
+    post = _post(detector, tmp_path, PostProcess(regular_nms=True))
+    metrics = evaluate_tflite(post, split, model.preprocessing, progress=False)
+    assert metrics["ap"] > 0.6  # scores rounded to 1/256 change which of two equal boxes is kept
+    assert "loss" not in metrics
+
+
 @pytest.fixture(scope="module")
 def exported_post(
     detector: Any, tmp_path_factory: pytest.TempPathFactory
@@ -150,7 +191,24 @@ def test_the_operator_runs_on_the_host(
     assert with_it.rows[-4].binding != "host"  # the sigmoid stays on the accelerator
     assert with_it.latency_ms > without.latency_ms
     assert any(OPERATOR in line and "host" in line for line in with_it.warnings)
-    assert "does not run on the accelerator" in with_it.rows[-1].why
+    assert f"{OPERATOR} does not run on the accelerator" in with_it.rows[-1].why
+
+
+def test_what_the_operator_refuses_is_said_in_one_line(detector: Any, tmp_path: Path) -> None:
+    """It does not read int8, and says so on the first image only."""
+    edit = Edit(append(detector.path.read_bytes(), anchors_of(detector.model.spec), PostProcess()))
+    edit.outputs = [
+        edit.add_tensor(name, shape, "FLOAT32")
+        for name, shape in zip(OUTPUTS, PostProcess().shapes, strict=True)
+    ]
+    options = bytes(flexbuffers.Dumps(PostProcess().options(4)))
+    codes, logits = Edit(detector.path.read_bytes()).outputs
+    edit.add_operator(OPERATOR, [codes, logits, logits], edit.outputs, custom_options=options)
+    path = tmp_path / "wrong.tflite"
+    path.write_bytes(edit.content())
+    with FileRunner(path) as runner, pytest.raises(DataError, match="on image 0: ") as caught:
+        runner.answers(detector.inputs[:1])
+    assert "\n" not in str(caught.value)
 
 
 def test_what_cannot_be_postprocessed_is_refused(model: Any, tmp_path: Path) -> None:
