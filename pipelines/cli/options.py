@@ -81,8 +81,8 @@ def add_text(parser: argparse.ArgumentParser) -> None:
 
 
 SOURCES = (
-    "digits, fashion_mnist_small, fashion_mnist, composed_scenes, composed_shapes, tfds:NAME, a folder of "
-    "class folders, or one with images/ and masks/"
+    "digits, fashion_mnist_small, fashion_mnist, composed_scenes, composed_shapes, either also with _boxes, "
+    "tfds:NAME, a folder of class folders, one with images/ and masks/, or one with images and COCO JSON files"
 )
 
 

@@ -1,5 +1,7 @@
 """COCO folders in their usual layouts, and every way in which such a file is wrong, refused by name."""
 
+import contextlib
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from hw_model.errors import DataError
@@ -378,6 +382,60 @@ def test_what_is_wrong_in_a_file_is_named(change: Change, message: str, tmp_path
         load_dataset(one_file(tmp_path, data))
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    found = [(*path, key) for key, _ in inner]
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in inner:
+        if isinstance(item, dict | list):
+            found += _places(item, (*path, key))
+    return found
+
+
+STRANGE = st.sampled_from(
+    [
+        None,
+        True,
+        -1,
+        0,
+        2.5,
+        10**30,
+        1e400,
+        "",
+        "x",
+        "../x",
+        "a\0b",
+        [],
+        [[]],
+        {},
+        {"id": 1},
+        [1, 2, 3, 4],
+    ]
+)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_whatever_stands_in_a_file_nothing_but_a_data_error_is_raised(
+    tmp_path: Path, data: st.DataObject
+) -> None:
+    whole = json.loads(json.dumps(coco(2)))
+    for _ in range(data.draw(st.integers(1, 2))):
+        *above, last = data.draw(st.sampled_from(_places(whole)))
+        inside = whole
+        for key in above:
+            inside = inside[key]
+        inside[last] = copy.deepcopy(data.draw(STRANGE))
+    one_file(tmp_path, whole)
+    with contextlib.suppress(DataError):
+        loaded = load_dataset(tmp_path)
+        for name in loaded.splits:
+            for one in read(loaded, name)[1]:
+                assert (one.boxes[:, :2] < one.boxes[:, 2:]).all()
 
 
 @pytest.mark.parametrize(
