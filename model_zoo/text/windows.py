@@ -71,16 +71,17 @@ def windows_of(
 
 def _best_window(spans: Sequence[tuple[int, int]], total: int) -> npt.NDArray[np.intp]:
     """For each context token, the window that shows most text on both sides of it; the first of equal ones."""
-    if len(spans) == 1:
-        return np.zeros(total, dtype=np.intp)
-    positions = np.arange(total)
-    bounds = np.array(spans)
-    left = positions - bounds[:, :1]
-    right = bounds[:, 1:] - 1 - positions
-    shown = np.minimum(left, right)
-    # The published score adds a hundredth of the window's length.
-    score = np.where(shown < 0, -1.0, shown + 0.01 * (bounds[:, 1:] - bounds[:, :1]))
-    return score.argmax(axis=0)
+    owner = np.zeros(total, dtype=np.intp)
+    highest = np.full(total, -1.0)
+    # Span by span: a table of all spans and tokens would not fit in memory for a long text.
+    for number, (start, end) in enumerate(spans):
+        left = np.arange(end - start)
+        # The published score adds a hundredth of the window's length.
+        score = np.minimum(left, left[::-1]) + 0.01 * len(left)
+        better = score > highest[start:end]
+        highest[start:end][better] = score[better]
+        owner[start:end][better] = number
+    return owner
 
 
 def stack(windows: Sequence[Window], length: int, pad_id: int) -> dict[str, Ints]:
