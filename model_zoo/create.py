@@ -170,6 +170,7 @@ def create_model(
     sequence_length: int | None = None,
     vocabulary_size: int | None = None,
     preprocessing: "Preprocessing | None" = None,
+    group_fake_quant: bool = False,
 ) -> "ZooModel":
     """A Keras model of a registered architecture, a preset's architecture, or a spec.
 
@@ -177,6 +178,9 @@ def create_model(
     own architecture, preprocessing and class names, and a `num_classes` other than its own replaces the
     classifier by a fresh one. The other arguments are those of `create_spec`. Without `sequence_length` a
     language model takes sequences of any length, as training may want; export needs a length.
+
+    With `group_fake_quant` what the groups of a convolution answer is rounded to 8 bits of one range, learned in
+    training, as published SpaghettiNets do; parameters, graph and costs are the same. A preset knows its own.
 
     Raises:
         UnknownNameError: unknown model or preset; suggests near ones.
@@ -215,7 +219,13 @@ def create_model(
     if weights in presets.names():
         return presets.load_into(spec, str(weights), name=name if isinstance(name, str) else None)
     title = name if isinstance(name, str) else spec.family
-    model = ZooModel(spec, preprocessing=preprocessing, free_length=free_length, name=title)
+    model = ZooModel(
+        spec,
+        preprocessing=preprocessing,
+        free_length=free_length,
+        group_fake_quant=group_fake_quant,
+        name=title,
+    )
     if weights is not None:
         presets.load_weights(model, weights)
     return model

@@ -83,6 +83,8 @@ class Preset(Node):
     class_names: tuple[str, ...]
     licence: str
     data_licence: str
+    #: Whether its group convolutions round to 8 bits, with ranges among the weights.
+    group_fake_quant: bool = False
     training: Training | None = None
     #: Runs before that one, each starting from the weights of the one before it.
     earlier: tuple[Training, ...] = ()
@@ -225,6 +227,7 @@ def load_model(
         spec,
         preprocessing=preset.preprocessing,
         class_names=preset.class_names,
+        group_fake_quant=preset.group_fake_quant,
         name=preset.architecture,
     )
     if preset.weights is not None:
@@ -312,6 +315,7 @@ def save_preset(
         class_names=model.class_names,
         licence=licence,
         data_licence=data_licence,
+        group_fake_quant=model.group_fake_quant,
         training=training,
         metrics=metrics,
     )

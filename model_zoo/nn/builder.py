@@ -22,7 +22,7 @@ CLASSIFIER = {"scale": 1 / 3, "mode": "fan_out", "distribution": "uniform"}
 class KerasOptions:
     """How weights start and are regularised; the architecture is not touched.
 
-    With `free_length` sequences may have any length.
+    With `free_length` sequences may have any length; with `group_fake_quant` group convolutions answer in 8 bits.
     """
 
     kernel_init: Mapping[str, Any]
@@ -30,6 +30,7 @@ class KerasOptions:
     group_form: layers.GroupForm = "split"
     starts: tuple[Start, ...] = ()
     free_length: bool = False
+    group_fake_quant: bool = False
 
 
 class KerasBuilder(Builder[Any, tuple[Any, Any]]):
@@ -133,6 +134,7 @@ def _group_conv(op: ops.GroupConv2D, name: str, options: KerasOptions) -> Any:
         kernel_initializer=init,
         kernel_regularizer=keras.regularizers.L2(options.kernel_l2) if options.kernel_l2 else None,
         group_form=options.group_form,
+        fake_quant=options.group_fake_quant,
         name=name,
     )
 

@@ -49,6 +49,7 @@ class ZooModel(keras.Model):
         weights_origin: str = "random",
         kernel_l2: float = 0.0,
         free_length: bool = False,
+        group_fake_quant: bool = False,
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -58,6 +59,7 @@ class ZooModel(keras.Model):
             kernel_l2=kernel_l2,
             starts=starts_of(spec),
             free_length=free_length,
+            group_fake_quant=group_fake_quant,
         )
         inputs, outputs = lower(spec, KerasBuilder(options))
         super().__init__(inputs=inputs, outputs=outputs, name=name or spec.family, **kwargs)
@@ -71,6 +73,7 @@ class ZooModel(keras.Model):
         self.weights_origin = weights_origin
         self.kernel_l2 = kernel_l2
         self.free_length = free_length
+        self.group_fake_quant = group_fake_quant
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -81,6 +84,7 @@ class ZooModel(keras.Model):
             "weights_origin": self.weights_origin,
             "kernel_l2": self.kernel_l2,
             "free_length": self.free_length,
+            "group_fake_quant": self.group_fake_quant,
         }
 
     @classmethod
@@ -93,6 +97,7 @@ class ZooModel(keras.Model):
             weights_origin=config["weights_origin"],
             kernel_l2=config["kernel_l2"],
             free_length=config.get("free_length", False),
+            group_fake_quant=config.get("group_fake_quant", False),
             name=config["name"],
         )
 
@@ -142,6 +147,7 @@ class ZooModel(keras.Model):
             class_names=class_names,
             kernel_l2=self.kernel_l2,
             free_length=free_length,
+            group_fake_quant=self.group_fake_quant,
             name=self.name,
         )
         copy_weights(self, model)
