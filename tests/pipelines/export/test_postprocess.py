@@ -201,9 +201,11 @@ def test_what_the_operator_refuses_is_said_in_one_line(detector: Any, tmp_path: 
         edit.add_tensor(name, shape, "FLOAT32")
         for name, shape in zip(OUTPUTS, PostProcess().shapes, strict=True)
     ]
+    anchors = anchors_of(detector.model.spec)
+    grid = edit.add_tensor("grid", anchors.shape, "FLOAT32", values=anchors)
     options = bytes(flexbuffers.Dumps(PostProcess().options(4)))
     codes, logits = Edit(detector.path.read_bytes()).outputs
-    edit.add_operator(OPERATOR, [codes, logits, logits], edit.outputs, custom_options=options)
+    edit.add_operator(OPERATOR, [codes, logits, grid], edit.outputs, custom_options=options)
     path = tmp_path / "wrong.tflite"
     path.write_bytes(edit.content())
     with FileRunner(path) as runner, pytest.raises(DataError, match="on image 0: ") as caught:
