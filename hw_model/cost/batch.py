@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_model.cost.analytical import FLOATS, Analytical, OpCost, calls, model_terms
+from hw_model.cost.analytical import QUANTIZED, Analytical, OpCost, calls, model_terms
 from hw_model.cost.energy import idle_mj
 from hw_model.cost.evaluator import Evaluator, evaluator_for
 from hw_model.cost.report import CostReport, ModelTerms
@@ -172,7 +172,7 @@ class _Reader(Builder[Handle, SpecCost]):
         self._run: list[_Part] = []
 
     def input(self, shape: Shape, *, name: str = "image", dtype: DType = "float32") -> Handle:
-        if dtype not in FLOATS:
+        if dtype in QUANTIZED:
             raise _NoParts
         self._inputs.append((shape, dtype))
         return self._inputs[-1]

@@ -19,6 +19,7 @@ from hw_model.graph.ops import (
     Dense,
     DepthwiseConv2D,
     Dropout,
+    Embedding,
     Gather,
     GroupConv2D,
     MaskAdder,
@@ -27,7 +28,6 @@ from hw_model.graph.ops import (
     OpType,
     Pad,
     PositionEmbedding,
-    Quantize,
     QuantizedArgMax,
     Reduce,
     Rescale,
@@ -47,6 +47,8 @@ _FUSES_ACTIVATION = (*_WEIGHTED, Add, Mul)
 _LARGEST = Reduce(function="max", axes=(-1,), keep_dims=True)
 _SMALLEST = Reduce(function="min", axes=(-1,), keep_dims=True)
 _TIMES = Scale(per_channel=False, shift=False)
+_BY_CHANNEL = Scale(shift=False)
+_MASK_TABLE = Embedding(rows=2, width=1)
 
 
 @dataclass(slots=True)
@@ -72,6 +74,11 @@ class Steps:
         # Where to find the value of each tensor: dropped and fused operations pass their input on.
         self._value = list(range(len(graph.tensors)))
         self._writer: dict[int, Step] = {}
+        # Outputs of scales and shifts that something else than a dense layer reads; what goes into them.
+        self._kept: set[int] = set()
+        self._unscaled: dict[int, int] = {}
+        # What is read by scales and shifts that are not kept: its layer leaves its bias to later ones as well.
+        self._bare: set[int] = set()
         readers, ends = self._skip_dropout(graph)
         for op in graph.ops:
             kind = type(op.type)
@@ -86,7 +93,10 @@ class Steps:
             elif kind in _STEPWISE:
                 _STEPWISE[kind](self, op)
                 continue
-            self._add(op.name, op.type, self._sources(op), op.outputs)
+            sources = self._sources(op)
+            if kind is Dense and sources[0] in self._unscaled and op.outputs[0] not in self._bare:
+                sources = (self._unscaled[sources[0]],)
+            self._add(op.name, op.type, sources, op.outputs)
         self.inputs = graph.inputs
         self.outputs = tuple([self._value[index] for index in graph.outputs])
 
@@ -94,13 +104,21 @@ class Steps:
         """How many operations read each tensor, and which ones leave the graph, once dropout is gone."""
         self._plain = plain = list(range(len(graph.tensors)))
         readers = [0] * len(plain)
+        scaled: dict[int, int] = {}
         for op in graph.ops:
             if type(op.type) is Dropout:
                 plain[op.outputs[0]] = plain[op.inputs[0]]
             else:
                 for index in op.inputs:
                     readers[plain[index]] += 1
-        return readers, {plain[index] for index in graph.outputs}
+                    if plain[index] in scaled and type(op.type) is not Dense:
+                        self._kept.add(plain[index])
+                if type(op.type) is ScaleShift:
+                    scaled[op.outputs[0]] = plain[op.inputs[0]]
+        ends = {plain[index] for index in graph.outputs}
+        self._kept |= ends
+        self._bare = {source for output, source in scaled.items() if output not in self._kept}
+        return readers, ends
 
     def _sources(self, op: Op) -> tuple[int, ...]:
         value = self._value
@@ -125,10 +143,23 @@ class Steps:
             return True
         if isinstance(op.type, Activation):
             return False
-        self._add(
-            op.name, _TIMES if isinstance(op.type, Rescale) else Scale(), (source,), op.outputs
-        )
+        if isinstance(op.type, ScaleShift):
+            self._lower_scale_shift(op, source)
+        else:
+            kind = _TIMES if isinstance(op.type, Rescale) else Scale()
+            self._add(op.name, kind, (source,), op.outputs)
         return True
+
+    def _lower_scale_shift(self, op: Op, source: int) -> None:
+        """A product and a sum for all readers but dense layers, which take both over."""
+        output = op.outputs[0]
+        if output not in self._kept:
+            self._value[output] = source
+            return
+        self._unscaled[output] = source
+        (scaled,) = self._new(self.shapes[output], 1)
+        self._add(f"{op.name}/scale", _BY_CHANNEL, (source,), (scaled,))
+        self._add(f"{op.name}/shift", Scale(), (scaled,), op.outputs)
 
     def _lower_groups(self, op: Op) -> None:
         """A group convolution as split, convolutions and concat, or as one native grouped convolution."""
@@ -175,13 +206,10 @@ class Steps:
         self._add(f"{op.name}/zeros", Pad(padding=((0, 0), pair, (0, 0))), (kept,), op.outputs)
 
     def _lower_mask(self, op: Op) -> None:
-        """The mask as numbers, rounded, turned into what is added."""
+        """Looked up in a table of two rows: arithmetic with a mask of integers would leave floats in the file."""
         source = self._value[op.inputs[0]]
-        shape = self.shapes[source]
-        number, rounded, adder = self._new(shape, 3)
-        self._add(f"{op.name}/number", Quantize(dtype="float32"), (source,), (number,))
-        self._add(f"{op.name}/rounded", Quantize(dtype="int8"), (number,), (rounded,))
-        self._add(f"{op.name}/adder", Scale(per_channel=False), (rounded,), (adder,))
+        (adder,) = self._new((*self.shapes[source], 1), 1)
+        self._add(f"{op.name}/look_up", _MASK_TABLE, (source,), (adder,))
         flat = Reshape(shape=self.shapes[op.outputs[0]])
         self._add(f"{op.name}/reshape", flat, (adder,), op.outputs)
 

@@ -46,22 +46,24 @@ def lower_text(spec: TextSpec, b: Builder[H, R]) -> H | dict[str, H]:
     encoder = spec.encoder
     key = (spec.input.vocabulary_size, spec.input.max_length, spec.input.types, encoder)
     x = b.join(key, (ids, types), partial(_embed, spec.input, encoder))
-    adder = b.part(encoder.mask_value, mask, partial(_mask, encoder))
-    for index in range(encoder.blocks):
+    adder = b.part(("mask", encoder.mask_value), mask, partial(_mask, encoder))
+    for index in range(encoder.blocks - 1):
         x = b.join(encoder, (x, adder), partial(_block, encoder, index))
     head = spec.head
+    # The last norm merges into a head that is nothing but a dense layer, so the two are one part.
+    last = _spans if isinstance(head, SpanHead) else _block
+    x = b.join((last, encoder), (x, adder), partial(last, encoder, encoder.blocks - 1))
     if isinstance(head, MaskedLmHead):
         return _masked_words(head, spec, b, x)
     if isinstance(head, SentenceHead):
         return b.part(head, x, partial(_sentence, head, "classifier"))
     if isinstance(head, SpanHead):
-        scores = b.part(SPANS, x, _spans)
         return {
-            name: b.part(index, scores, partial(_column, index, name))
+            name: b.part((SPANS, index), x, partial(_column, index, name))
             # In the order of the names, which is that of the outputs of an exported file.
             for name, index in (("end_logits", 1), ("start_logits", 0))
         }
-    return {"pooled_output": b.part("first", x, partial(_first, "pooled")), "sequence_output": x}
+    return {"pooled_output": b.part("pooled", x, partial(_first, "pooled")), "sequence_output": x}
 
 
 def _embed(tables: TextInput, encoder: TextEncoder, b: Builder[H, R], inputs: tuple[H, ...]) -> H:
@@ -128,9 +130,10 @@ def _attention(encoder: TextEncoder, index: int, b: Builder[H, R], inputs: tuple
     query = b.emit(ops.Rescale(factor=size**-0.5), (query,), name=f"{prefix}query_scale")[0]
     key = b.dense(shared, encoder.bottleneck, name=f"{prefix}key")
     value = b.dense(x, encoder.bottleneck, name=f"{prefix}value")
-    parts = ((query, "query"), (key, "key"), (value, "value"))
-    query, key, value = (_heads(encoder, b, each, prefix + name) for each, name in parts)
-    scores = b.emit(ops.MatMul(transpose_b=True), (query, key), name=f"{prefix}scores")[0]
+    query = _heads(encoder, b, query, (0, 2, 1, 3), f"{prefix}query")
+    key = _heads(encoder, b, key, (0, 2, 3, 1), f"{prefix}key")
+    value = _heads(encoder, b, value, (0, 2, 1, 3), f"{prefix}value")
+    scores = b.emit(ops.MatMul(), (query, key), name=f"{prefix}scores")[0]
     scores = b.add(scores, adder, name=f"{prefix}scores_masked")
     scores = b.softmax(scores, name=attention_layer(index))
     scores = b.dropout(scores, encoder.attention_dropout, name=f"{prefix}attention_dropout")
@@ -140,11 +143,11 @@ def _attention(encoder: TextEncoder, index: int, b: Builder[H, R], inputs: tuple
     return b.dense(y, encoder.bottleneck, name=f"{prefix}attention_dense")
 
 
-def _heads(encoder: TextEncoder, b: Builder[H, R], x: H, prefix: str) -> H:
-    """(N, heads, L, size) from (N, L, bottleneck)."""
+def _heads(encoder: TextEncoder, b: Builder[H, R], x: H, order: tuple[int, ...], prefix: str) -> H:
+    """(N, L, heads, size) from (N, L, bottleneck), its axes in another order."""
     batch, length, width = b.shape(x)
     x = b.reshape(x, (batch, length, encoder.heads, width // encoder.heads), name=f"{prefix}_heads")
-    return b.emit(ops.Transpose(permutation=(0, 2, 1, 3)), (x,), name=f"{prefix}_transpose")[0]
+    return b.emit(ops.Transpose(permutation=order), (x,), name=f"{prefix}_transpose")[0]
 
 
 def _first(prefix: str, b: Builder[H, R], x: H) -> H:
@@ -163,8 +166,9 @@ def _sentence(head: SentenceHead, prefix: str, b: Builder[H, R], x: H) -> H:
     return b.dense(x, head.num_classes, name=f"{prefix}_logits")
 
 
-def _spans(b: Builder[H, R], x: H) -> H:
-    return b.dense(x, 2, name=f"{SPANS}_dense")
+def _spans(encoder: TextEncoder, index: int, b: Builder[H, R], inputs: tuple[H, ...]) -> H:
+    """The last block, and scores (N, L, 2) of each position as a start and an end."""
+    return b.dense(_block(encoder, index, b, inputs), 2, name=f"{SPANS}_dense")
 
 
 def _column(index: int, name: str, b: Builder[H, R], scores: H) -> H:

@@ -148,7 +148,7 @@ def _dense(op: ops.Dense, name: str, options: KerasOptions) -> Any:
 
 def _embedding(op: ops.Embedding, name: str, options: KerasOptions) -> Any:
     init = _table(options, name)
-    return keras.layers.Embedding(op.rows, op.width, embeddings_initializer=init, name=name)
+    return text_layers.Lookup(op.rows, op.width, embeddings_initializer=init, name=name)
 
 
 def _table(options: KerasOptions, name: str) -> Any:

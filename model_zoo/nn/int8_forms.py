@@ -13,6 +13,25 @@ def rounded(x: Any, step: float) -> Any:
     return tf.quantization.fake_quant_with_min_max_args(x, min=0.0, max=255 * step)
 
 
+def rows(table: Any, ids: Any) -> Any:
+    """Rows of a (rows, width) table."""
+    if keras.backend.backend() != "tensorflow":
+        return ops.take(table, ids, axis=0)
+    import tensorflow as tf
+
+    # Keras first counts negative ids from the end, by operations no converter to int8 has.
+    return tf.gather(ops.convert_to_tensor(table), ids)
+
+
+def gather(x: Any, positions: Any) -> Any:
+    """Rows of (N, L, C) at (N, P), to (N, P, C)."""
+    if keras.backend.backend() != "tensorflow":
+        return ops.take_along_axis(x, ops.expand_dims(positions, -1), axis=1)
+    import tensorflow as tf
+
+    return tf.gather(x, positions, batch_dims=1)
+
+
 def argmax(x: Any, dtype: str) -> Any:
     """Index of the largest element of the last axis."""
     if keras.backend.backend() != "tensorflow":

@@ -251,14 +251,13 @@ def _shift(x: Any, steps: int) -> Any:
 
 
 def _mask_adder(mask: Any, value: float) -> Any:
-    """(N, 1, 1, L): 0 where the mask is one, `value` where it is zero."""
-    adder = (1.0 - ops.cast(mask, keras.config.floatx())) * value
+    """(N, 1, 1, L): 0 where the mask is one, `value` where it is zero.
+
+    Looked up, since a cast would leave floats in an int8 file.
+    """
+    table = ops.convert_to_tensor([[value], [0.0]], dtype=keras.config.floatx())
+    adder = ops.squeeze(int8_forms.rows(table, mask), -1)
     return ops.expand_dims(adder, (1, 2))
-
-
-def _gather(x: Any, positions: Any) -> Any:
-    """Rows of (N, L, C) at (N, P)."""
-    return ops.take_along_axis(x, ops.expand_dims(positions, -1), axis=1)
 
 
 _OPERATIONS: dict[str, Any] = {
@@ -271,5 +270,5 @@ _OPERATIONS: dict[str, Any] = {
     "Shift": _shift,
     "MaskAdder": _mask_adder,
     "Rescale": lambda x, factor: x * factor,
-    "Gather": _gather,
+    "Gather": int8_forms.gather,
 }

@@ -6,6 +6,16 @@ from typing import Any
 import keras
 from keras import ops
 
+from model_zoo.nn import int8_forms
+
+
+@keras.saving.register_keras_serializable(package="model_zoo")
+class Lookup(keras.layers.Embedding):
+    """Rows of a table by integer ids, which must not be negative."""
+
+    def call(self, inputs: Any) -> Any:
+        return ops.cast(int8_forms.rows(self.embeddings, inputs), self.compute_dtype)
+
 
 @keras.saving.register_keras_serializable(package="model_zoo")
 class PositionEmbedding(keras.layers.Layer):

@@ -14,6 +14,7 @@ from hw_model.graph.ops import (
     Dense,
     DepthwiseConv2D,
     Dropout,
+    Embedding,
     Gather,
     GroupConv2D,
     MaskAdder,
@@ -22,7 +23,6 @@ from hw_model.graph.ops import (
     OpType,
     Pad,
     PositionEmbedding,
-    Quantize,
     Rescale,
     Reshape,
     Scale,
@@ -148,9 +148,7 @@ def lower_text_ops(graph: Graph) -> Graph:
             chain = [("/kept", cut), ("/zeros", zeros)]
         elif isinstance(kind, MaskAdder):
             chain = [
-                ("/number", Quantize(dtype="float32")),
-                ("/rounded", Quantize(dtype="int8")),
-                ("/adder", Scale(per_channel=False)),
+                ("/look_up", Embedding(rows=2, width=1)),
                 ("/reshape", Reshape(shape=shape)),
             ]
         elif isinstance(kind, PositionEmbedding):
@@ -172,13 +170,39 @@ def lower_text_ops(graph: Graph) -> Graph:
 def fold_batch_norms(graph: Graph) -> Graph:
     """Merges norms and factors into the convolution they follow; those that follow nothing foldable stay scales."""
 
+    unscaled: dict[int, int] = {}  # dense layers read what goes into a scale and shift
+
+    def leaves_its_bias(op: Op) -> bool:
+        return any(
+            isinstance(graph.ops[reader].type, ScaleShift) and to_dense_only(graph.ops[reader])
+            for reader in graph.consumers[op.outputs[0]]
+        )
+
+    def to_dense_only(op: Op) -> bool:
+        readers = graph.consumers[op.outputs[0]]
+        return op.outputs[0] not in graph.outputs and all(
+            isinstance(graph.ops[reader].type, Dense) for reader in readers
+        )
+
     def step(rewriter: _Rewriter, op: Op) -> bool:
+        if isinstance(op.type, Dense) and op.inputs[0] in unscaled and not leaves_its_bias(op):
+            made = rewriter.emit(op.name, op.type, (unscaled[op.inputs[0]],))
+            rewriter.stand_for(op.outputs, made)
+            return True
         if not isinstance(op.type, BatchNorm | ScaleShift | Rescale):
             return False
         factor = isinstance(op.type, Rescale)
         (source,) = rewriter.sources(op)
+        (output,) = op.outputs
         host = _only_producer(graph, rewriter, op, source, _WEIGHTED)
-        if host is None:
+        if host is None and isinstance(op.type, ScaleShift):
+            if to_dense_only(op):
+                rewriter.stand_for(op.outputs, (source,))
+                return True
+            scaled = rewriter.emit(f"{op.name}/scale", Scale(shift=False), (source,))
+            rewriter.stand_for(op.outputs, rewriter.emit(f"{op.name}/shift", Scale(), scaled))
+            unscaled[output] = source
+        elif host is None:
             scale = Scale(per_channel=not factor, shift=not factor)
             rewriter.stand_for(op.outputs, rewriter.emit(op.name, scale, (source,)))
         else:

@@ -13,7 +13,7 @@ from hw_model import estimate
 from hw_model.errors import UsageError
 from model_zoo import create_spec
 from model_zoo.registry import entries
-from model_zoo.spec import NodeBackbone
+from model_zoo.spec import NodeBackbone, TextSpec
 from pipelines.export import certificate as cert
 from pipelines.export.fidelity import TensorSqnr
 from pipelines.report import (
@@ -183,7 +183,9 @@ def test_architecture_rows_add_up_for_every_published_network() -> None:
         rows = architecture(spec, graph)
         assert sum(row.params for row in rows) == graph.param_count
         assert sum(row.macs for row in rows) == graph.macs
-        if isinstance(spec.backbone, NodeBackbone):
+        if isinstance(spec, TextSpec):
+            blocks = list(range(spec.encoder.blocks))
+        elif isinstance(spec.backbone, NodeBackbone):
             blocks = [layer for node in spec.backbone.nodes for layer in node.layers]
         else:
             blocks = list(spec.backbone.blocks())
