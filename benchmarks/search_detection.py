@@ -237,8 +237,8 @@ def main() -> None:
     # On Pixels small networks cost what their operations' overheads cost, and groups are more operations. Here
     # a layer of four groups costs less than an IBN of the same expansion, as on Pixels at 320 px and full width.
     parser.add_argument("--target", default="coral_devboard")
-    # The published S at this size and width.
-    parser.add_argument("--budget", default="0.325ms")
+    # The published S meets it; so do about one random point in seven with GC-IBN and one in five without.
+    parser.add_argument("--budget", default="0.33ms")
     # The smallest size with all published levels.
     parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("--width", type=float, default=0.25)
