@@ -43,6 +43,10 @@ class PositionEmbedding(keras.layers.Layer):
             )
         return inputs + self.embeddings[: ops.shape(inputs)[1]]
 
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        # Told, because backends try lengths beyond the table where it is open.
+        return input_shape
+
     def get_config(self) -> dict[str, Any]:
         init = keras.initializers.serialize(self.embeddings_initializer)
         return {**super().get_config(), "rows": self.rows, "embeddings_initializer": init}

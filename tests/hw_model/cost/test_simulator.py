@@ -38,8 +38,12 @@ def samples() -> dict[str, tuple[ops.OpType, tuple[tuple[int, ...], ...]]]:
 SAMPLES = samples()
 
 
+#: Not the teacher: it never runs on a chip, and the keys of one block exceed the memory of small ones.
+DEPLOYED = tuple(name for name in entries() if name != "ib_bert_large")
+
+
 @pytest.mark.parametrize("target", list_targets())
-@pytest.mark.parametrize("name", entries())
+@pytest.mark.parametrize("name", DEPLOYED)
 def test_rows_and_terms_add_up(name: str, target: str) -> None:
     report = estimate(spec_of(name), target=target, evaluator="simulator")
     plain = estimate(spec_of(name), target=target)
