@@ -31,8 +31,9 @@ def publish(
     """Copies the one preset of weights folder `run` to `folder` under `name`, with an int8 file beside it.
 
     `after` names the weights folders of the runs whose weights this one started from, the first one first.
-    The headline metric of both files is measured on every split of `data` but the training one, and on a part
-    that a test can measure again: what the package embeds of it, or the first test images.
+    The headline metric of both files, and what the task states beside it, are measured on every split of `data`
+    but the training one, and on a part that a test can measure again: what the package embeds of it, or the
+    first test images.
     """
     from pipelines.export import certificate_path, export_int8
 
@@ -84,26 +85,27 @@ def _tested(dataset: ImageDataset) -> dict[str, Split]:
 def _metrics(
     model: Any, exported: Path, data: str, splits: Mapping[str, Split]
 ) -> list[presets.Metric]:
-    """The headline metric of the float model and of the int8 file on every split."""
+    """What the task states of the float model and of the int8 file on every split."""
     from pipelines.export import evaluate_tflite
     from pipelines.tasks import evaluate, task_of
 
     found = []
     for name, split in splits.items():
-        headline = task_of(split).HEADLINE
+        task = task_of(split)
         values = {
-            "float": evaluate(model, split)[headline],
-            "int8": evaluate_tflite(exported, split, model.preprocessing)[headline],
+            "float": evaluate(model, split),
+            "int8": evaluate_tflite(exported, split, model.preprocessing),
         }
         found += [
             presets.Metric(
-                name=headline,
-                value=round(value, 6),
+                name=metric,
+                value=round(value[metric], 6),
                 form=form,
                 dataset=data,
                 split=name,
                 images=len(split),
             )
+            for metric in (task.HEADLINE, *task.ALSO_STATED)
             for form, value in values.items()
         ]
     return found
