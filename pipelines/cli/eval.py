@@ -5,15 +5,17 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from hw_model.errors import UnknownNameError, UsageError
+from pipelines.cli import texts
 from pipelines.cli.answer import Answer, facts, metric_text, table
 from pipelines.cli.options import add_data, add_json, add_model
-from pipelines.cli.references import is_tflite, load, parse_size, require_file
+from pipelines.cli.references import is_tflite, load, parse_size, require_file, spec_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from model_zoo.preprocessing import Preprocessing
     from pipelines.data import ImageDataset, Split
+    from pipelines.data.text import TextDataset
 
 #: Shares of each class by key, in words.
 _WORDS = {"iou": "IoU", "class_ap": "AP", "class_ap50": "AP50"}
@@ -27,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--like", metavar="PRESET", help="prepare images for a .tflite file as this preset does"
     )
+    texts.add_vocabulary(parser)
     add_json(parser)
 
 
@@ -35,6 +38,8 @@ def run(args: argparse.Namespace) -> Answer:
     from pipelines.data import load_dataset
     from pipelines.tasks import METRIC_WORDS
 
+    if texts.is_text(args.data):
+        return _of_text(args)
     dataset = load_dataset(
         args.data, download=args.download, image_size=parse_size(args.image_size)
     )
@@ -64,6 +69,38 @@ def run(args: argparse.Namespace) -> Answer:
         text += f"\n\n{table(('class', *(_WORDS[key] for key in by_class)), rows)}"
         data |= {key: dict(zip(names, shares, strict=False)) for key, shares in by_class.items()}
     return Answer(text=text, data=data)
+
+
+def _of_text(args: argparse.Namespace) -> Answer:
+    """The metrics of a model on all questions, or masked words, of the split."""
+    from model_zoo.spec import text_spec
+    from pipelines.tasks import METRIC_WORDS, evaluate
+
+    if is_tflite(args.model):
+        raise UsageError(f"{args.model}: .tflite files are not scored on texts; evaluate the model")
+    preset = None if args.model.endswith(".keras") else args.model
+    length = text_spec(spec_of(args.model)).input.sequence_length
+    dataset, reading = texts.load(args, preset, length)
+    if args.split not in dataset.splits:
+        raise UnknownNameError(f"split of {dataset.name}", args.split, dataset.splits)
+    split = dataset.splits[args.split]
+    metrics = evaluate(
+        _model(args.model, dataset), split, reading, verbose=int(sys.stderr.isatty())
+    )
+    data = {
+        "model": args.model,
+        "form": "float",
+        "dataset": dataset.name,
+        "split": args.split,
+        "examples": len(split),
+        **metrics,
+    }
+    shown = [
+        ("model", f"{args.model} (float)"),
+        ("examples", f"{len(split):,} of {dataset.name}, {args.split} split"),
+        *((METRIC_WORDS[key], metric_text(key, value)) for key, value in metrics.items()),
+    ]
+    return Answer(text=facts(shown), data=data)
 
 
 def _percent(share: float) -> str:
@@ -113,7 +150,7 @@ def _file(args: argparse.Namespace) -> "tuple[Path, Preprocessing]":
     return path, sidecar.read(path, args.like).preprocessing
 
 
-def _model(reference: str, dataset: "ImageDataset") -> Any:
+def _model(reference: str, dataset: "ImageDataset | TextDataset") -> Any:
     """A model with weights, for the classes of the data."""
     from pipelines.tasks import TASKS
 

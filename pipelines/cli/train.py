@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw_model.errors import UsageError
+from pipelines.cli import texts
 from pipelines.cli.answer import Answer, facts, metric_text
 from pipelines.cli.frameworks import load_keras
-from pipelines.cli.options import add_data, add_json, add_model
-from pipelines.cli.references import load, parse_size, spec_of
+from pipelines.cli.options import add_data, add_json, add_model, add_text
+from pipelines.cli.references import is_tflite, load, parse_size, require_file, spec_of
 
 if TYPE_CHECKING:
     from model_zoo.presets import Preset
     from pipelines.data import ImageDataset
+    from pipelines.data.text import TextDataset
     from pipelines.train import Recipe, TrainResult
 
 RUN_FOLDER = "run"
@@ -44,6 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--width", metavar="F", type=float, default=1.0, help="multiplies every width (default: 1)"
     )
+    parser.add_argument(
+        "--teacher",
+        metavar="REF",
+        help="learn from this model too: preset, weights folder, .keras or .tflite file",
+    )
+    parser.add_argument(
+        "--like", metavar="PRESET", help="prepare images for a .tflite teacher as this preset does"
+    )
+    add_text(parser)
+    texts.add_vocabulary(parser)
     add_json(parser)
 
 
@@ -71,9 +83,14 @@ def run(args: argparse.Namespace) -> Answer:
         raise UsageError(
             f"--recipe is needed; there are {', '.join(list_recipes())}, or a .toml file"
         )
-    dataset = load_dataset(
-        args.data, download=args.download, image_size=parse_size(args.image_size)
-    )
+    reading: Any = None
+    dataset: ImageDataset | TextDataset
+    if texts.is_text(args.data):
+        dataset, reading = texts.load(args, args.weights, _length(args))
+    else:
+        dataset = load_dataset(
+            args.data, download=args.download, image_size=parse_size(args.image_size)
+        )
     recipe = load_recipe(args.recipe or TASKS[dataset.task].FINETUNE_RECIPE)
     if args.epochs is not None:
         if args.epochs < 1:
@@ -81,20 +98,37 @@ def run(args: argparse.Namespace) -> Answer:
         recipe = recipe.with_epochs(args.epochs)
     name = args.name or f"{Path(args.model).stem}_{Path(dataset.name).stem}"
     out = Path(args.out or Path("runs") / name)
-    model, result = _train(args, dataset, recipe, out)
+    model, result = _train(args, dataset, reading, recipe, out)
     preset = _save(args, model, out, name, dataset, result)
-    return _answer(out, preset, result)
+    if reading is not None:
+        texts.save(reading, out / name)
+    return _answer(args, out, preset, result)
+
+
+def _length(args: argparse.Namespace) -> int:
+    """Tokens a network reads at once: as asked, or as its spec says."""
+    from model_zoo.spec import text_spec
+
+    spec = text_spec(spec_of(args.weights or args.model, sequence_length=args.sequence_length))
+    return spec.input.sequence_length
 
 
 def _train(
-    args: argparse.Namespace, dataset: "ImageDataset", recipe: "Recipe", out: Path
+    args: argparse.Namespace,
+    dataset: "ImageDataset | TextDataset",
+    reading: Any,
+    recipe: "Recipe",
+    out: Path,
 ) -> "tuple[Any, TrainResult]":
+    from pipelines.data.text import TextDataset
     from pipelines.train import finetune, train
 
     settings: dict[str, Any] = {
         "run_dir": out / RUN_FOLDER,
         "resume": args.resume,
         "seed": args.seed,
+        "preprocessing": reading if dataset.task == "answering" else None,
+        "teacher": _teacher(args),
     }
     if args.weights is not None:
         return finetune(_pretrained(args), dataset, recipe, **settings)
@@ -102,9 +136,46 @@ def _train(
     import keras
 
     keras.utils.set_random_seed(args.seed)
-    model = _fresh(args, dataset)
-    model.class_names = dataset.class_names
+    if isinstance(dataset, TextDataset):
+        model = _fresh_text(args, dataset, getattr(reading, "vocabulary", reading))
+    else:
+        model = _fresh(args, dataset)
+        model.class_names = dataset.class_names
     return model, train(model, dataset, recipe, **settings)
+
+
+def _teacher(args: argparse.Namespace) -> Any:
+    """The teacher --teacher names, with its weights."""
+    from pipelines.cli import sidecar
+    from pipelines.distill import teacher_of
+
+    if args.teacher is None:
+        return None
+    if is_tflite(args.teacher):
+        path = require_file(args.teacher)
+        return teacher_of(path, preprocessing=sidecar.read(path, args.like).preprocessing)
+    model = load(args.teacher)
+    if getattr(model, "weights_origin", "") == "random":
+        raise UsageError(
+            f"{args.teacher} is an architecture without weights, which teaches nothing; name a preset, a weights "
+            "folder, a .keras or a .tflite file"
+        )
+    return teacher_of(model)
+
+
+def _fresh_text(args: argparse.Namespace, dataset: "TextDataset", vocabulary: Any) -> Any:
+    """A text model with random weights for this vocabulary, with the head the data needs."""
+    from dataclasses import replace
+
+    from model_zoo import create_model
+    from model_zoo.spec import text_spec
+
+    usual = "span" if dataset.task == "answering" else "pretraining"
+    spec = text_spec(
+        spec_of(args.model, head=args.head or usual, sequence_length=args.sequence_length)
+    )
+    tables = replace(spec.input, vocabulary_size=len(vocabulary))
+    return create_model(replace(spec, input=tables))
 
 
 def _fresh(args: argparse.Namespace, dataset: "ImageDataset") -> Any:
@@ -141,7 +212,10 @@ def _pretrained(args: argparse.Namespace) -> Any:
         raise UsageError("--width cannot change with --weights: a preset keeps its own widths")
     if args.input_size is not None:
         raise UsageError("--input-size cannot change with --weights: a preset keeps its own size")
-    return load(args.weights)
+    model = load(args.weights)
+    if args.sequence_length is not None:
+        return model.with_length(args.sequence_length)
+    return model
 
 
 def _save(
@@ -149,7 +223,7 @@ def _save(
     model: Any,
     out: Path,
     name: str,
-    dataset: "ImageDataset",
+    dataset: "ImageDataset | TextDataset",
     result: "TrainResult",
 ) -> "Preset":
     from model_zoo import presets
@@ -187,7 +261,7 @@ def _save(
     )
 
 
-def _answer(out: Path, preset: "Preset", result: "TrainResult") -> Answer:
+def _answer(args: argparse.Namespace, out: Path, preset: "Preset", result: "TrainResult") -> Answer:
     from pipelines.tasks import METRIC_WORDS
 
     shown = [
@@ -197,8 +271,8 @@ def _answer(out: Path, preset: "Preset", result: "TrainResult") -> Answer:
             for key, value in result.metrics.items()
         ),
         ("epochs", result.epochs),
-        ("wall time", f"{result.wall_seconds:.0f} s, {result.images_per_second:.0f} images/s"),
-        ("use it as", f"edgezoo eval {out} --data {result.dataset}"),
+        ("wall time", f"{result.wall_seconds:.0f} s, {result.images_per_second:.0f} examples/s"),
+        ("use it as", f"edgezoo eval {out} --data {args.data}"),
     ]
     data = {
         "preset": preset.name,

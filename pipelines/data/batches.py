@@ -25,60 +25,48 @@ _ORDER, _CHANGES = 0x0D, 0xC4
 
 
 class Batches(ABC):
-    """The batches of one split, indexable; `epoch` selects which epoch's order and changes they have."""
+    """The batches of one split, indexable; `epoch` selects which epoch's order and changes they have.
 
-    split: Split
+    In training an epoch has `steps` batches where given, of as many passes as that takes, else one pass.
+    """
 
     def __init__(
-        self,
-        split: Any,
-        *,
-        batch_size: int,
-        num_classes: int,
-        preprocessing: Preprocess,
-        input_shape: tuple[int, int, int] | None = None,
-        augmentation: Augmentation | None = None,
-        training: bool = False,
-        seed: int = 0,
+        self, split: Any, *, batch_size: int, training: bool = False, seed: int = 0, steps: int = 0
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch_size must be at least 1. Received: {batch_size}")
         self.split = split
         self.batch_size = min(batch_size, len(split))
-        self.num_classes = num_classes
-        self.preprocessing = preprocessing
-        self.input_shape = input_shape or split.image_shape
-        self.augmentation = (augmentation or Augmentation()) if training else Augmentation()
         self.training = training
         self.seed = seed
+        self.steps = steps if training else 0
         self.epoch = 0
         self.error: EdgeZooError | None = None
+        #: Adds to inputs and targets what a teacher says about the inputs.
+        self.teach: Callable[[Any, Any], tuple[Any, Any]] | None = None
         self._order: tuple[int, npt.NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
+        if self.steps:
+            return self.steps
         # Training drops the incomplete last batch: batch norm and compiled steps like one shape, and
         # another shuffle brings the dropped images back next epoch.
         count = len(self.split)
         return count // self.batch_size if self.training else -(-count // self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[Floats, npt.NDArray[Any]]:
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
         rng = np.random.default_rng([self.seed, self.epoch, index, _CHANGES])
-        return self.examples(self.indices(index), rng)
+        inputs, targets = self.examples(self.indices(index), rng)
+        return self.teach(inputs, targets) if self.teach else (inputs, targets)
 
     @abstractmethod
-    def examples(
-        self, chosen: npt.NDArray[np.int64], rng: np.random.Generator
-    ) -> tuple[Floats, npt.NDArray[Any]]:
-        """Inputs and targets for these images of the split; in training `rng` decides their changes."""
-
-    def prepared(self, images: Images) -> Floats:
-        """Images as the model takes them."""
-        return np.asarray(self.preprocessing(images), dtype=np.float32)
+    def examples(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> tuple[Any, Any]:
+        """Inputs and targets for these members of the split; in training `rng` decides their changes."""
 
     def indices(self, index: int) -> npt.NDArray[np.int64]:
-        """Which images of the split batch `index` of the current epoch holds."""
+        """Which members of the split batch `index` of the current epoch holds."""
         order = self._epoch_order() if self.training else np.arange(len(self.split))
         return order[index * self.batch_size : (index + 1) * self.batch_size]
 
@@ -86,11 +74,39 @@ class Batches(ABC):
         epoch = self.epoch
         if self._order is None or self._order[0] != epoch:
             rng = np.random.default_rng([self.seed, epoch, _ORDER])
-            self._order = (epoch, rng.permutation(len(self.split)))
+            passes = max(1, -(-self.steps * self.batch_size // len(self.split)))
+            order = np.concatenate([rng.permutation(len(self.split)) for _ in range(passes)])
+            self._order = (epoch, order)
         return self._order[1]
 
 
-class LabelBatches(Batches):
+class ImageBatches(Batches):
+    """Batches of images, changed in training, prepared as the model takes them."""
+
+    split: Split
+
+    def __init__(
+        self,
+        split: Any,
+        *,
+        num_classes: int,
+        preprocessing: Preprocess,
+        input_shape: tuple[int, int, int] | None = None,
+        augmentation: Augmentation | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(split, **settings)
+        self.num_classes = num_classes
+        self.preprocessing = preprocessing
+        self.input_shape = input_shape or split.image_shape
+        self.augmentation = (augmentation or Augmentation()) if self.training else Augmentation()
+
+    def prepared(self, images: Images) -> Floats:
+        """Images as the model takes them."""
+        return np.asarray(self.preprocessing(images), dtype=np.float32)
+
+
+class LabelBatches(ImageBatches):
     """Batches of images with one class each; targets are one-hot rows (n, num_classes)."""
 
     split: LabelSplit
@@ -158,7 +174,7 @@ def as_keras(batches: Batches) -> Any:
         def __len__(self) -> int:
             return len(batches)
 
-        def __getitem__(self, index: int) -> tuple[Floats, npt.NDArray[Any]]:
+        def __getitem__(self, index: int) -> tuple[Any, Any]:
             try:
                 return batches[index]
             except EdgeZooError as error:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from hw_model.errors import DataError
 from model_zoo.detection import encode, match
-from pipelines.data.batches import Batches, Floats
+from pipelines.data.batches import Floats, ImageBatches
 from pipelines.data.box_augment import change, check_augmentation
 from pipelines.data.dataset import BoxSplit, Images, Objects
 from pipelines.data.resize import resize, to_channels
@@ -20,7 +20,7 @@ _IN_CROWD = 0.5
 Targets = dict[str, npt.NDArray[Any]]
 
 
-class BoxBatches(Batches):
+class BoxBatches(ImageBatches):
     """Batches of images with boxes; `anchors` (anchors, 4) are the detector's.
 
     Targets go by the detector's outputs: `class_logits` (n, anchors) int32 has each anchor's slot, 1 + its class
@@ -34,7 +34,7 @@ class BoxBatches(Batches):
         check_augmentation(self.augmentation)
         self.anchors = anchors
 
-    def examples(  # type: ignore[override]
+    def examples(
         self, chosen: npt.NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[Floats, Targets]:
         images, objects = self.read(chosen)

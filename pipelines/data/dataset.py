@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, Self, TypeVar
+from typing import ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +16,30 @@ Labels = npt.NDArray[np.int64]
 Masks = npt.NDArray[np.uint8]
 Indices = Sequence[int] | npt.NDArray[np.integer]
 Boxes = npt.NDArray[np.float32]
-Task = Literal["classification", "segmentation", "detection"]
-S = TypeVar("S", bound="Split")
+Task = Literal["classification", "segmentation", "detection", "answering", "masked_lm"]
+S = TypeVar("S", bound="Examples")
 
 #: Class id of mask pixels that count for nothing.
 IGNORED = 255
 
 
-class Split(ABC):
-    """A fixed list of images with random access; what is known about each image depends on the kind."""
+class Examples(ABC):
+    """A fixed list of what a network learns from or is judged by."""
+
+    #: What a network is to learn from them.
+    task: ClassVar[Task]
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many there are."""
+
+    @abstractmethod
+    def part(self, indices: Indices) -> Self:
+        """Some of them, in the given order."""
+
+
+class Split(Examples):
+    """Images with random access; what is known about each image depends on the kind."""
 
     @property
     @abstractmethod
@@ -35,17 +50,11 @@ class Split(ABC):
     def read(self, indices: Indices) -> Images:
         """Images at `indices`, (len(indices), H, W, C)."""
 
-    @abstractmethod
-    def __len__(self) -> int:
-        """Number of images."""
-
-    @abstractmethod
-    def part(self, indices: Indices) -> Self:
-        """Some of the images, in the given order."""
-
 
 class LabelSplit(Split):
     """Images of which each has one class."""
+
+    task = "classification"
 
     @property
     @abstractmethod
@@ -61,6 +70,8 @@ class LabelSplit(Split):
 
 class MaskSplit(Split):
     """Images of which every pixel has a class; `IGNORED` marks pixels that no loss and no metric counts."""
+
+    task = "segmentation"
 
     @abstractmethod
     def read_pairs(self, indices: Indices) -> tuple[Images, Masks]:
@@ -99,6 +110,8 @@ class Objects:
 
 class BoxSplit(Split):
     """Images of which every object has a box and a class."""
+
+    task = "detection"
 
     @abstractmethod
     def read_boxed(self, indices: Indices) -> tuple[Images, list[Objects]]:
@@ -271,15 +284,13 @@ class MaskSubSplit(MaskSplit):
         return self._whole.read_pairs(self._indices[np.asarray(indices, dtype=np.int64)])
 
 
-def task_of(split: Split) -> Task:
+def task_of(split: Examples) -> Task:
     """What a network is to learn from a split."""
-    if isinstance(split, MaskSplit):
-        return "segmentation"
-    return "detection" if isinstance(split, BoxSplit) else "classification"
+    return split.task
 
 
 def subset(split: S, count: int, *, seed: int = 0) -> S:
-    """At most `count` images of `split`; where each has one class, the same number of each where possible.
+    """At most `count` examples of `split`; where each has one class, the same number of each where possible.
 
     >>> whole = ArraySplit(np.zeros((9, 2, 2), np.uint8), [0, 0, 0, 0, 0, 0, 1, 1, 1])
     >>> subset(whole, 4).labels.tolist()
@@ -290,8 +301,8 @@ def subset(split: S, count: int, *, seed: int = 0) -> S:
     return split.part(np.sort(random_order(split, seed)[:count]))
 
 
-def random_order(split: Split, seed: int) -> npt.NDArray[np.int64]:
-    """A random order of a split's images, balanced where each image has one class."""
+def random_order(split: Examples, seed: int) -> npt.NDArray[np.int64]:
+    """A random order of a split, balanced where each image has one class."""
     if isinstance(split, LabelSplit):
         return balanced_order(split.labels, seed)
     return np.random.default_rng([seed, 0x5B]).permutation(len(split))

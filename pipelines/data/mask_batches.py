@@ -10,7 +10,7 @@ from hw_model.errors import DataError, SpecError
 from model_zoo.preprocessing import Preprocessing
 from pipelines.data import augment
 from pipelines.data.augment import Augmentation
-from pipelines.data.batches import Batches, Floats
+from pipelines.data.batches import Floats, ImageBatches
 from pipelines.data.dataset import IGNORED, Images, Masks, MaskSplit
 from pipelines.data.resize import resize, to_channels
 
@@ -20,7 +20,7 @@ _IMAGES_ONLY = ("shift_pixels", "cutout_pixels", "policy", "mixup_alpha", "ssd_c
 _FILL = 127
 
 
-class MaskBatches(Batches):
+class MaskBatches(ImageBatches):
     """Batches of images with a class for each pixel.
 
     Targets are masks (n, H, W) int32: in training at the model's input size, else at the data's own.

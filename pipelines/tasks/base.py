@@ -9,6 +9,7 @@ from hw_model.errors import UsageError
 from model_zoo.spec.image import ModelSpec
 from pipelines.data.batches import Batches, Preprocess
 from pipelines.data.dataset import ImageDataset, Split
+from pipelines.data.text.splits import TextDataset
 
 Metrics = dict[str, float]
 
@@ -22,8 +23,12 @@ class Task(ABC):
     METRICS: ClassVar[Mapping[str, str]]
     #: The metric a search maximises, a certificate compares and a table shows.
     HEADLINE: ClassVar[str]
+    #: Metrics a shipped preset states beside the headline.
+    ALSO_STATED: ClassVar[tuple[str, ...]] = ()
     #: The recipe a fine-tuning takes when none is named.
     FINETUNE_RECIPE: ClassVar[str]
+    #: Outputs by name whose labels a teacher can soften; "" is the only output. Empty: none can.
+    SOFT_OUTPUTS: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def headline_words(self) -> str:
@@ -32,7 +37,11 @@ class Task(ABC):
 
     @abstractmethod
     def batches(self, split: Any, *, model: Any, **settings: Any) -> Batches:
-        """Batches of a split of this task for `model`; `settings` are those of `Batches`."""
+        """Batches of a split of this task for `model`; `settings` are those of its batches."""
+
+    def preprocessing_of(self, model: Any, given: Any) -> Any:
+        """`given`, or what travels with the model, checked."""
+        return preprocessing_of(model, given)
 
     @abstractmethod
     def classes_of(self, model: Any) -> int | None:
@@ -51,7 +60,7 @@ class Task(ABC):
         self,
         model: Any,
         split: Any,
-        preprocessing: Preprocess | None = None,
+        preprocessing: Any = None,
         *,
         batch_size: int = 256,
         verbose: int = 0,
@@ -71,8 +80,8 @@ class Task(ABC):
     ) -> Metrics:
         """The metrics of a `.tflite` file on all of a split; a detector's outputs mean nothing without its spec."""
 
-    def check_fit(self, model: Any, dataset: ImageDataset) -> None:
-        """Raises `UsageError` when the model's classes are not the data's."""
+    def check_fit(self, model: Any, dataset: ImageDataset | TextDataset) -> None:
+        """Raises `UsageError` when the model cannot do the task, or its classes are not the data's."""
         classes, wanted = self.classes_of(model), dataset.num_classes
         if classes == wanted:
             return
@@ -82,6 +91,16 @@ class Task(ABC):
         raise UsageError(
             f"Data set {dataset.name!r} has {wanted} classes for {self.NAME} but the model {has}; {remedy}."
         )
+
+
+def outputs_of(model: Any) -> dict[str, Any]:
+    """A model's outputs by name; "" is the only output, and a list of several has none."""
+    # A sequential model has an output, but no way to ask for it as others have.
+    sequential = type(model).__name__ == "Sequential"
+    outputs = model.outputs[0] if sequential else model.output
+    if isinstance(outputs, list | tuple):
+        return {}
+    return outputs if isinstance(outputs, dict) else {"": outputs}
 
 
 def input_shape_of(model: Any, split: Split) -> tuple[int, int, int]:

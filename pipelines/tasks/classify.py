@@ -19,9 +19,10 @@ class Classification(Task):
     METRICS = {"top1": "top-1", "top5": "top-5", "loss": "loss"}
     HEADLINE = "top1"
     FINETUNE_RECIPE = "finetune_small"
+    SOFT_OUTPUTS = frozenset({""})
 
     def batches(self, split: LabelSplit, *, model: Any, **settings: Any) -> Batches:
-        return LabelBatches(split, **settings)
+        return LabelBatches(split, input_shape=input_shape_of(model, split), **settings)
 
     def classes_of(self, model: Any) -> int | None:
         shape = model.output_shape

@@ -34,10 +34,14 @@ class Detection(Task):
     NAME = "detection"
     METRICS = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "loss": "loss"}
     HEADLINE = "ap"
+    ALSO_STATED = ("ap50",)
     FINETUNE_RECIPE = "finetune_detect"
 
     def batches(self, split: BoxSplit, *, model: Any, **settings: Any) -> Batches:
-        return BoxBatches(split, anchors=anchors_of(_spec_of(model)), **settings)
+        anchors = anchors_of(_spec_of(model))
+        return BoxBatches(
+            split, anchors=anchors, input_shape=input_shape_of(model, split), **settings
+        )
 
     def classes_of(self, model: Any) -> int | None:
         spec = getattr(model, "spec", None)

@@ -14,6 +14,7 @@ from model_zoo.spec.image import ModelSpec
 from pipelines.data.batches import Batches, Preprocess, plain_errors
 from pipelines.data.dataset import IGNORED, ImageDataset, MaskSplit
 from pipelines.data.mask_batches import MaskBatches
+from pipelines.data.text.splits import TextDataset
 from pipelines.tasks.base import Metrics, Task, input_shape_of, preprocessing_of
 
 Floats = npt.NDArray[np.float32]
@@ -61,7 +62,7 @@ class Segmentation(Task):
     FINETUNE_RECIPE = "finetune_segment"
 
     def batches(self, split: MaskSplit, *, model: Any, **settings: Any) -> Batches:
-        return MaskBatches(split, **settings)
+        return MaskBatches(split, input_shape=input_shape_of(model, split), **settings)
 
     def classes_of(self, model: Any) -> int | None:
         spec = getattr(model, "spec", None)
@@ -70,7 +71,7 @@ class Segmentation(Task):
         shape = model.output_shape
         return shape[3] if isinstance(shape, tuple) and len(shape) == 4 else None
 
-    def check_fit(self, model: Any, dataset: ImageDataset) -> None:
+    def check_fit(self, model: Any, dataset: ImageDataset | TextDataset) -> None:
         super().check_fit(model, dataset)
         if len(model.output_shape) != 4 or model.output_shape[3] != dataset.num_classes:
             raise UsageError(

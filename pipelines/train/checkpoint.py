@@ -26,15 +26,18 @@ def seed_state(model: Any) -> list[Any]:
     return [variable for variable in model_state(model) if id(variable) not in weights]
 
 
-def save(path: Path, model: Any, optimizer: Any, meta: dict[str, Any]) -> None:
-    """Writes weights, optimizer (with its averages) and `meta`; the old file stays until this is whole."""
+def save(path: Path, model: Any, optimizer: Any, meta: dict[str, Any], fitted: Any = None) -> None:
+    """Writes weights, optimizer (with its averages) and `meta`; the old file stays until this is whole.
+
+    `fitted` is another model of the same layers that is trained in its place, perhaps with some of its own.
+    """
     from keras import ops
 
     arrays: dict[str, Any] = {}
-    for prefix, variables in _groups(model, optimizer):
+    for prefix, variables in _groups(model, optimizer, fitted):
         for index, variable in enumerate(variables):
             arrays[f"{prefix}{index}"] = np.asarray(ops.convert_to_numpy(variable.value))
-    described = {**meta, "layout": _layout(model, optimizer)}
+    described = {**meta, "layout": _layout(model, optimizer, fitted)}
     arrays[_META] = np.frombuffer(json.dumps(described).encode(), dtype=np.uint8)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
@@ -53,28 +56,34 @@ def read_meta(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def restore(path: Path, model: Any, optimizer: Any) -> None:
+def restore(path: Path, model: Any, optimizer: Any, fitted: Any = None) -> None:
     """Puts a saved state back into a model and its built optimizer."""
     meta = read_meta(path)
-    if meta["layout"] != _layout(model, optimizer):
+    if meta["layout"] != _layout(model, optimizer, fitted):
         raise DataError(
             f"Checkpoint {path} belongs to another model or optimizer: its variables differ in "
             "number or shape. Choose another run folder."
         )
     with np.load(path, allow_pickle=False) as arrays:
-        for prefix, variables in _groups(model, optimizer):
+        for prefix, variables in _groups(model, optimizer, fitted):
             for index, variable in enumerate(variables):
                 variable.assign(arrays[f"{prefix}{index}"])
 
 
-def _groups(model: Any, optimizer: Any) -> list[tuple[str, list[Any]]]:
+def _groups(model: Any, optimizer: Any, fitted: Any) -> list[tuple[str, list[Any]]]:
+    state = model_state(model)
+    groups = [("model/", state)]
+    if fitted is not None and fitted is not model:
+        held = {id(variable) for variable in state}
+        own = [variable for variable in model_state(fitted) if id(variable) not in held]
+        groups.append(("fitted/", own))
     # A learning rate that is a plain number is a variable of the optimizer too.
-    return [("model/", model_state(model)), ("optimizer/", list(optimizer.variables))]
+    return [*groups, ("optimizer/", list(optimizer.variables))]
 
 
-def _layout(model: Any, optimizer: Any) -> list[list[Any]]:
+def _layout(model: Any, optimizer: Any, fitted: Any) -> list[list[Any]]:
     return [
         [prefix, list(variable.shape)]
-        for prefix, variables in _groups(model, optimizer)
+        for prefix, variables in _groups(model, optimizer, fitted)
         for variable in variables
     ]

@@ -3,10 +3,9 @@
 import dataclasses
 import math
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,27 @@ import numpy as np
 
 from hw_model.errors import EdgeZooError, UsageError
 from hw_model.files import atomic_path, write_json, write_text
-from pipelines.data.batches import Batches, Preprocess, as_keras, plain_errors
+from pipelines.data.batches import Batches, as_keras, plain_errors
 from pipelines.data.dataset import ImageDataset, subset
-from pipelines.tasks import (
-    Task,
-    evaluate,
-    input_shape_of,
-    is_probabilities,
-    preprocessing_of,
-    task_of,
+from pipelines.data.text.splits import TextDataset
+from pipelines.distill.lessons import (
+    Lesson,
+    Scene,
+    check_softens,
+    copy_embedding,
+    layer_lesson,
+    task_lesson,
+    taught_lesson,
 )
+from pipelines.distill.teachers import Teacher, teacher_of, viewer
+from pipelines.tasks import evaluate, input_shape_of, is_probabilities, task_of
 from pipelines.train import batch_norm, checkpoint
 from pipelines.train.freeze import apply_stage
 from pipelines.train.logits import linear_output
 from pipelines.train.optimizer import exclude_from_decay, keras_schedule, make_optimizer
 from pipelines.train.recipe import Recipe, Stage, load_recipe, recipe_id
+from pipelines.train.run import Phase, Run
+from pipelines.train.weights import averaged_weights, l2_regularised
 
 FINAL_WEIGHTS = "final.weights.h5"
 
@@ -50,49 +55,14 @@ class TrainResult:
     weights: str
 
 
-@dataclass(kw_only=True, slots=True)
-class _Run:
-    """One call of `train`, and how far it is."""
-
-    model: Any
-    dataset: ImageDataset
-    recipe: Recipe
-    preprocessing: Preprocess
-    run_dir: Path
-    seed: int
-    verbose: int
-    history: list[dict[str, float]] = field(default_factory=list)
-    earlier_seconds: float = 0.0
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def task(self) -> Task:
-        return task_of(self.dataset.train)
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.run_dir / checkpoint.FILE_NAME
-
-    @property
-    def seconds(self) -> float:
-        return self.earlier_seconds + time.monotonic() - self.started
-
-    def identity(self) -> dict[str, Any]:
-        """What a checkpoint must share with the run that continues it."""
-        return {
-            "recipe_id": recipe_id(self.recipe),
-            "seed": self.seed,
-            "dataset": self.dataset.name,
-        }
-
-
 def train(
     model: Any,
-    dataset: ImageDataset,
+    dataset: ImageDataset | TextDataset,
     recipe: Recipe | str | Path,
     *,
     run_dir: str | Path,
-    preprocessing: Preprocess | None = None,
+    preprocessing: Any = None,
+    teacher: Any = None,
     resume: bool = False,
     seed: int = 0,
     verbose: int | None = None,
@@ -100,8 +70,9 @@ def train(
     """Trains `model` in place and leaves the averaged weights in it and in `run_dir`.
 
     `preprocessing` turns uint8 (N, H, W, C) into the float32 the model takes; it defaults to the
-    model's own. With `resume` the run in `run_dir` continues after its last whole epoch, to the
-    weights an uninterrupted run gives.
+    model's own. A network that reads questions is given its `QuestionPreprocessor`. `teacher` is anything
+    `teacher_of` takes; the recipe says how to learn from it. With `resume` the run in `run_dir` continues
+    after its last whole epoch, to the weights an uninterrupted run gives.
 
     Raises:
         UsageError: model and data do not fit, or `run_dir` holds another run.
@@ -110,41 +81,59 @@ def train(
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if verbose is None:
         verbose = 1 if sys.stdout.isatty() else 2
-    run = _Run(
+    task = task_of(dataset.train)
+    task.check_fit(model, dataset)
+    run = Run(
         model=model,
         dataset=dataset,
         recipe=recipe,
-        preprocessing=preprocessing_of(model, preprocessing),
+        preprocessing=task.preprocessing_of(model, preprocessing),
         run_dir=Path(run_dir),
         seed=seed,
         verbose=verbose,
+        teacher=_teacher(model, teacher, recipe),
     )
     with linear_output(model):
-        from_logits = _check_fit(run)
+        run.from_logits = _check_outputs(run)
         start = _find_start(run, resume=resume)
         _seed_model(model, seed)
+        if start is None and run.distillation.copy_embedding:
+            assert run.teacher is not None, "a recipe that distils was refused without a teacher"
+            swap = run.distillation.swap_gamma_beta
+            copy_embedding(model, run.teacher, swap_gamma_beta=swap)
         with l2_regularised(model, recipe.optimizer.l2):
-            _run_stages(run, start, from_logits)
+            _run_stages(run, start)
     return _finish(run)
 
 
-def _run_stages(run: _Run, start: int | None, from_logits: bool) -> None:
-    first_epoch = 0
-    for stage in run.recipe.plan:
-        last_epoch = first_epoch + stage.epochs
+def _teacher(model: Any, source: Any, recipe: Recipe) -> Teacher | None:
+    """The teacher the recipe needs, or the one that was given."""
+    if source is not None:
+        if source is model:
+            raise UsageError("A model cannot be its own teacher; load it a second time")
+        return teacher_of(source)
+    if recipe.distillation is not None or any(s.learn == "layers" for s in recipe.plan):
+        raise UsageError(
+            f"Recipe {recipe.name or 'given'} learns from a teacher; pass teacher= (--teacher)"
+        )
+    return None
+
+
+def _run_stages(run: Run, start: int | None) -> None:
+    for phase in run.plan:
         # A run stopped between two stages still has to leave the first: its averages become the
         # next stage's starting weights.
-        if start is None or start <= last_epoch:
-            _run_stage(run, stage, first_epoch, start, from_logits)
-        first_epoch = last_epoch
+        if start is None or start <= phase.last_epoch:
+            _run_phase(run, phase, start)
 
 
-def _check_fit(run: _Run) -> bool:
-    """Whether the model's outputs are logits; refuses a model that does not fit the data."""
+def _check_outputs(run: Run) -> bool:
+    """Whether the model's outputs are logits; refuses a model that answers with NaN, and a useless teacher."""
     import keras
     from keras import ops
 
-    run.task.check_fit(run.model, run.dataset)
+    if run.teacher is not None:
+        check_softens(run.task, run.model)
     batches = _batches(run, training=False, batch_size=2)
     outputs = keras.tree.flatten(run.model(batches[0][0], training=False))
     scores = [np.asarray(ops.convert_to_numpy(output)) for output in outputs]
@@ -156,26 +145,46 @@ def _check_fit(run: _Run) -> bool:
     return len(scores) > 1 or not is_probabilities(scores[0])
 
 
-def _batches(run: _Run, *, training: bool, batch_size: int, stage: Stage | None = None) -> Batches:
+def _batches(run: Run, *, training: bool, batch_size: int, stage: Stage | None = None) -> Batches:
     return run.task.batches(
         run.dataset.train,
         model=run.model,
         batch_size=batch_size,
         num_classes=run.dataset.num_classes,
         preprocessing=run.preprocessing,
-        input_shape=input_shape_of(run.model, run.dataset.train),
         augmentation=(stage and stage.augmentation) or run.recipe.augmentation,
         training=training,
         seed=run.seed,
+        steps=run.recipe.steps_per_epoch,
     )
 
 
-def _first_batches(run: _Run, stage: Stage) -> Batches:
+def _lesson(run: Run, phase: Phase) -> Lesson:
+    """What the phase fits; the stage's layers are trainable already."""
+    scene = Scene(
+        model=run.model,
+        task=run.task,
+        from_logits=run.from_logits,
+        label_smoothing=run.recipe.label_smoothing,
+        probe=_batches(run, training=False, batch_size=2)[0],
+    )
+    if run.teacher is None:
+        return task_lesson(scene)
+    if phase.layer is not None:
+        return layer_lesson(scene, run.teacher, run.distillation, phase.layer, seed=run.seed)
+    if isinstance(run.dataset, ImageDataset):
+        shape = input_shape_of(run.model, run.dataset.train)
+        see = viewer(run.teacher, run.preprocessing, shape)
+        scene = dataclasses.replace(scene, see=see)
+    return taught_lesson(scene, run.teacher, run.distillation)
+
+
+def _first_batches(run: Run, stage: Stage) -> Batches:
     """Training batches that do not move with the epochs."""
     return _batches(run, training=True, batch_size=run.recipe.batch_size, stage=stage)
 
 
-def _find_start(run: _Run, *, resume: bool) -> int | None:
+def _find_start(run: Run, *, resume: bool) -> int | None:
     """How many epochs are done, or None for a fresh start."""
     if not run.checkpoint.exists():
         return None
@@ -186,9 +195,9 @@ def _find_start(run: _Run, *, resume: bool) -> int | None:
         )
     meta = checkpoint.read_meta(run.checkpoint)
     for name, wanted in run.identity().items():
-        if meta[name] != wanted:
+        if meta.get(name) != wanted:
             raise UsageError(
-                f"The run in {run.run_dir} has {name} {meta[name]!r}, this one {wanted!r}; use the "
+                f"The run in {run.run_dir} has {name} {meta.get(name)!r}, this one {wanted!r}; use the "
                 "same settings to resume, or another folder."
             )
     run.history = meta["history"]
@@ -202,73 +211,56 @@ def _seed_model(model: Any, seed: int) -> None:
         variable.assign(np.array([seed, index]).astype(variable.dtype))
 
 
-@contextmanager
-def l2_regularised(model: Any, strength: float) -> Iterator[None]:
-    """Adds strength * sum(w^2) to the loss for all but normalisation parameters, inside the block."""
-    import keras
-
-    if strength == 0:
-        yield
-        return
-    variables = [v for v in model.trainable_variables if v.name not in ("gamma", "beta")]
-    before = [variable.regularizer for variable in variables]
-    for variable in variables:
-        variable.regularizer = keras.regularizers.L2(strength)
-    try:
-        yield
-    finally:
-        for variable, regularizer in zip(variables, before, strict=True):
-            variable.regularizer = regularizer
-
-
-def _run_stage(
-    run: _Run, stage: Stage, first_epoch: int, start: int | None, from_logits: bool
-) -> None:
-    """Trains one stage from `start` (epochs done over the whole run) or from its beginning."""
-
+def _run_phase(run: Run, phase: Phase, start: int | None) -> None:
+    """Trains one phase from `start` (epochs done over the whole run) or from its beginning."""
+    stage = phase.stage
     batches = _first_batches(run, stage)
     settings = run.recipe.optimizer
     with apply_stage(run.model, stage):
+        lesson = _lesson(run, phase)
+        batches.teach = lesson.teach
+        model = lesson.model
         schedule = keras_schedule(
             peak=stage.learning_rate or settings.learning_rate,
-            schedule=run.recipe.schedule,
+            schedule=run.recipe.schedule_of(stage),
             steps_per_epoch=len(batches),
             total_steps=len(batches) * stage.epochs,
         )
         optimizer = make_optimizer(settings, schedule, run.recipe.average)
-        exclude_from_decay(optimizer, run.model.trainable_variables)
-        run.model.compile(
+        exclude_from_decay(optimizer, model.trainable_variables)
+        if model is not run.model:
+            run.model.compile(jit_compile=_jit_compile())
+        model.compile(
             optimizer=optimizer,
-            loss=run.task.loss(from_logits=from_logits, label_smoothing=run.recipe.label_smoothing),
-            metrics=run.task.training_metrics(),
+            loss=lesson.loss,
+            metrics=lesson.metrics,
             jit_compile=_jit_compile(),
         )
-        optimizer.build(run.model.trainable_variables)
-        done = first_epoch
-        if start is not None and start > first_epoch:
-            checkpoint.restore(run.checkpoint, run.model, optimizer)
+        optimizer.build(model.trainable_variables)
+        done = phase.first_epoch
+        if start is not None and start > phase.first_epoch:
+            checkpoint.restore(run.checkpoint, run.model, optimizer, model)
             done = start
-        last_epoch = first_epoch + stage.epochs
-        if done < last_epoch:
+        if done < phase.last_epoch:
             # Keras puts the averaged weights into the model when fit ends.
             with plain_errors(batches):
-                run.model.fit(
+                model.fit(
                     as_keras(batches),
                     initial_epoch=done,
-                    epochs=last_epoch,
-                    callbacks=_callbacks(run, stage, batches),
+                    epochs=phase.last_epoch,
+                    callbacks=_callbacks(run, stage, batches, judged=lesson.judged),
                     # `batches` shuffles by itself; Keras' own shuffle draws from a global generator
                     # that no checkpoint holds.
                     shuffle=False,
                     verbose=run.verbose,
                 )
         else:
-            optimizer.finalize_variable_values(run.model.trainable_variables)
+            optimizer.finalize_variable_values(model.trainable_variables)
         if not batch_norm.is_settled(run.model, _steps(optimizer)):
             batch_norm.recalibrate(run.model, _first_batches(run, stage))
 
 
-def _callbacks(run: _Run, stage: Stage, batches: Batches) -> list[Any]:
+def _callbacks(run: Run, stage: Stage, batches: Batches, *, judged: bool) -> list[Any]:
     import keras
 
     test = subset(run.dataset.test, run.recipe.eval_images or len(run.dataset.test))
@@ -288,9 +280,10 @@ def _callbacks(run: _Run, stage: Stage, batches: Batches) -> list[Any]:
                     f"The loss became {logs['loss']} in epoch {epoch + 1}; lower "
                     "optimizer.learning_rate or set optimizer.clip_norm in the recipe."
                 )
-            with averaged_weights(self.model), settled_statistics(self.model, run, stage):
-                metrics = evaluate(self.model, test, run.preprocessing)
-            logs |= {f"val_{name}": value for name, value in metrics.items()}
+            if judged:
+                with averaged_weights(self.model), settled_statistics(self.model, run, stage):
+                    metrics = evaluate(run.model, test, run.preprocessing)
+                logs |= {f"val_{name}": value for name, value in metrics.items()}
             row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
             run.history.append(row)
             meta = {
@@ -299,7 +292,7 @@ def _callbacks(run: _Run, stage: Stage, batches: Batches) -> list[Any]:
                 "history": run.history,
                 "seconds": run.seconds,
             }
-            checkpoint.save(run.checkpoint, self.model, self.model.optimizer, meta)
+            checkpoint.save(run.checkpoint, run.model, self.model.optimizer, meta, self.model)
             _write_csv(run.run_dir / "history.csv", run.history)
 
     callbacks: list[Any] = [EndOfEpoch()]
@@ -310,29 +303,7 @@ def _callbacks(run: _Run, stage: Stage, batches: Batches) -> list[Any]:
 
 
 @contextmanager
-def averaged_weights(model: Any) -> Iterator[None]:
-    """Inside the block the model holds the optimizer's averages, if it keeps any."""
-    from keras import ops
-
-    optimizer = model.optimizer
-    if not optimizer.use_ema:
-        yield
-        return
-    variables = model.trainable_variables
-    raw = [np.array(ops.convert_to_numpy(variable.value)) for variable in variables]
-    optimizer.finalize_variable_values(variables)
-    for variable in variables:
-        # Under JAX the weight and its average now share one buffer, which a compiled call would free.
-        variable.assign(np.array(ops.convert_to_numpy(variable.value)))
-    try:
-        yield
-    finally:
-        for variable, value in zip(variables, raw, strict=True):
-            variable.assign(value)
-
-
-@contextmanager
-def settled_statistics(model: Any, run: _Run, stage: Stage) -> Iterator[None]:
+def settled_statistics(model: Any, run: Run, stage: Stage) -> Iterator[None]:
     """Inside the block batch norms hold statistics fit for evaluation, early in a run too."""
     if batch_norm.is_settled(model, _steps(model.optimizer)):
         yield
@@ -365,7 +336,7 @@ def _write_csv(path: Path, history: list[dict[str, float]]) -> None:
     write_text(path, "\n".join(lines) + "\n")
 
 
-def _finish(run: _Run) -> TrainResult:
+def _finish(run: Run) -> TrainResult:
     """Evaluates and writes the final weights."""
     # Weights alone are kept: Keras would save the optimizer of a compiled model with them.
     run.model.compile(jit_compile=_jit_compile())

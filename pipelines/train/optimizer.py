@@ -1,6 +1,7 @@
 """Learning-rate schedules and optimizers, from a recipe, for any Keras backend."""
 
 import math
+from functools import cache
 from typing import Any
 
 from pipelines.train.recipe import Average, Optimizer, Schedule
@@ -26,7 +27,9 @@ def _base(
         floor = peak * schedule.final_share
         return floor + (peak - floor) * 0.5 * (1.0 + math.cos(math.pi * progress))
     if schedule.kind == "polynomial":
-        return float(peak * (1.0 - min(step / total_steps, 1.0)) ** schedule.power)
+        floor = peak * schedule.final_share
+        remaining = 1.0 - min(step / total_steps, 1.0)
+        return float(floor + (peak - floor) * remaining**schedule.power)
     if schedule.kind == "exponential":
         decay_steps = max(1, int(schedule.decay_epochs * steps_per_epoch))
         return float(peak * schedule.decay_rate ** (step // decay_steps))
@@ -54,7 +57,8 @@ def keras_schedule(
                 progress = ops.minimum(step / total_steps, 1.0)
                 after = floor + (peak - floor) * 0.5 * (1.0 + ops.cos(math.pi * progress))
             elif schedule.kind == "polynomial":
-                after = peak * ops.power(1.0 - ops.minimum(step / total_steps, 1.0), schedule.power)
+                remaining = 1.0 - ops.minimum(step / total_steps, 1.0)
+                after = floor + (peak - floor) * ops.power(remaining, schedule.power)
             elif schedule.kind == "exponential":
                 # A tenth of a step guards the floor against float32 rounding.
                 after = peak * ops.power(schedule.decay_rate, ops.floor((step + 0.1) / decay_steps))
@@ -75,16 +79,22 @@ def make_optimizer(settings: Optimizer, learning_rate: Any, average: Average) ->
     import keras
 
     common: dict[str, Any] = {"learning_rate": learning_rate}
-    if settings.weight_decay > 0:
+    if settings.weight_decay > 0 and settings.name != "lamb":
         common["weight_decay"] = settings.weight_decay
     if settings.clip_norm > 0:
         common["global_clipnorm"] = settings.clip_norm
+    if settings.clip_each_norm > 0:
+        common["clipnorm"] = settings.clip_each_norm
     if average.decay > 0:
         common |= {"use_ema": True, "ema_momentum": average.decay}
     if settings.name == "adamw":
         base = keras.optimizers.AdamW
         common |= {"beta_1": settings.beta_1, "beta_2": settings.beta_2}
         common |= {"epsilon": settings.epsilon, "weight_decay": settings.weight_decay}
+    elif settings.name == "lamb":
+        base = lamb_class()
+        common |= {"beta_1": settings.beta_1, "beta_2": settings.beta_2}
+        common |= {"epsilon": settings.epsilon, "decay_in_update": settings.weight_decay}
     elif settings.name == "rmsprop":
         base = keras.optimizers.RMSprop
         common |= {"rho": settings.rho, "momentum": settings.momentum, "epsilon": settings.epsilon}
@@ -94,6 +104,43 @@ def make_optimizer(settings: Optimizer, learning_rate: Any, average: Average) ->
     if average.decay > 0 and average.dynamic:
         base = _with_dynamic_average(base)
     return base(**common)
+
+
+@cache
+def lamb_class() -> Any:
+    """LAMB as published, made when Keras is wanted."""
+    import keras
+    from keras import ops
+
+    class PublishedLamb(keras.optimizers.Lamb):
+        """Weight decay is part of the update before its norm is taken; variables without decay step as Adam does.
+
+        Keras' own decays apart from the update and adapts every variable. Source: You et al. 2020, algorithm 2,
+        and the exclusions of TensorFlow Model Garden.
+        """
+
+        def __init__(self, *, decay_in_update: float = 0.0, **settings: Any) -> None:
+            super().__init__(**settings)
+            self.decay_in_update = decay_in_update
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            index = self._get_variable_index(variable)
+            mean, square = self._momentums[index], self._velocities[index]
+            # Adding zeros makes the gradient of an embedding, which names rows only, a plain one.
+            gradient = ops.add(ops.cast(gradient, variable.dtype), ops.zeros_like(variable))
+            step = ops.cast(self.iterations + 1, variable.dtype)
+            self.assign(mean, self.beta_1 * mean + (1 - self.beta_1) * gradient)
+            self.assign(square, self.beta_2 * square + (1 - self.beta_2) * gradient**2)
+            size = ops.sqrt(square / (1 - ops.power(self.beta_2, step))) + self.epsilon
+            update = mean / (1 - ops.power(self.beta_1, step)) / size
+            if self._use_weight_decay(variable):
+                update = update + self.decay_in_update * variable
+                long, length = ops.norm(variable), ops.norm(update)
+                known = ops.logical_and(long > 0, length > 0)
+                update = update * ops.where(known, long / ops.where(known, length, 1.0), 1.0)
+            self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * update)
+
+    return PublishedLamb
 
 
 def _with_dynamic_average(base: Any) -> Any:

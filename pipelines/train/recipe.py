@@ -13,6 +13,7 @@ from typing import Any
 
 from hw_model.errors import DataError, SpecError, UnknownNameError
 from pipelines.data.augment import Augmentation
+from pipelines.distill.settings import Distillation
 
 RECIPE_FOLDER = Path(__file__).parent.parent / "recipes"
 
@@ -22,7 +23,7 @@ class Optimizer:
     """The update rule and what keeps it in bounds."""
 
     name: str = "sgd"
-    """`sgd`, `adamw` or `rmsprop`."""
+    """`sgd`, `adamw`, `rmsprop` or `lamb`."""
     learning_rate: float = 0.1
     """The schedule's peak, for the recipe's own batch size."""
     momentum: float = 0.9
@@ -32,19 +33,22 @@ class Optimizer:
     beta_2: float = 0.999
     epsilon: float = 1e-7
     weight_decay: float = 0.0
-    """Decoupled, times the learning rate, on kernels only."""
+    """Decoupled, times the learning rate, on kernels only; part of the update of `lamb`."""
     l2: float = 0.0
     """Added to the loss as l2 * sum(w^2), on everything but normalisation parameters."""
     clip_norm: float = 0.0
     """Largest global gradient norm; 0 leaves gradients alone."""
+    clip_each_norm: float = 0.0
+    """Largest gradient norm of each variable by itself; 0 leaves gradients alone."""
 
     def __post_init__(self) -> None:
-        _require(
-            self.name in ("sgd", "adamw", "rmsprop"), "name", "sgd, adamw or rmsprop", self.name
-        )
+        names = ("sgd", "adamw", "rmsprop", "lamb")
+        _require(self.name in names, "name", " or ".join(names), self.name)
         _require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
-        for name in ("weight_decay", "l2", "clip_norm"):
+        for name in ("weight_decay", "l2", "clip_norm", "clip_each_norm"):
             _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        both = self.clip_norm > 0 and self.clip_each_norm > 0
+        _require(not both, "clip_each_norm", "0 where clip_norm is not", self.clip_each_norm)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +56,7 @@ class Schedule:
     """How the learning rate runs over the epochs."""
 
     kind: str = "cosine"
-    """`constant`, `cosine` (to `final_share` of the peak), `polynomial` (to 0) or `exponential` (staircase)."""
+    """`constant`, `cosine`, `polynomial` (both to `final_share` of the peak) or `exponential` (staircase)."""
     warmup_epochs: float = 0.0
     """Linear from 0 to the schedule's own value at the end of warm-up."""
     final_share: float = 0.0
@@ -89,6 +93,9 @@ class Stage:
 
     name: str = "all"
     epochs: int = 1
+    """Of a stage that learns layers: for each layer of the model."""
+    learn: str = "task"
+    """`task`, or `layers`: those of a teacher, one after the other, all before them still learning."""
     trainable: str = "all"
     """`all`, `head` (the last layer with weights), or the first layer or stack to train (`stack_15`)."""
     learning_rate: float | None = None
@@ -99,8 +106,11 @@ class Stage:
     """Layers that write at least this many channels stay frozen; 0 freezes none."""
     augmentation: Augmentation | None = None
     """Replaces the recipe's own."""
+    schedule: Schedule | None = None
+    """Replaces the recipe's own."""
 
     def __post_init__(self) -> None:
+        _require(self.learn in ("task", "layers"), "learn", "task or layers", self.learn)
         _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         _require(self.freeze_channels >= 0, "freeze_channels", "at least 0", self.freeze_channels)
 
@@ -125,12 +135,16 @@ class Recipe:
     """Ignored where `stages` are given."""
     batch_size: int = 128
     label_smoothing: float = 0.0
+    steps_per_epoch: int = 0
+    """Batches an epoch has; 0 goes through all examples once."""
     eval_images: int = 0
-    """Test images evaluated after each epoch, the same number of each class; 0 takes all."""
+    """Test images (or questions) evaluated after each epoch, the same number of each class; 0 takes all."""
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     average: Average = field(default_factory=Average)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    distillation: Distillation | None = None
+    """How to learn from the teacher that training is then given."""
     stages: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
@@ -139,13 +153,16 @@ class Recipe:
         _require(self.eval_images >= 0, "eval_images", "at least 0", self.eval_images)
         smoothing = self.label_smoothing
         _require(0 <= smoothing < 1, "label_smoothing", "from 0 to below 1", smoothing)
-        shortest = min(stage.epochs for stage in self.plan)
-        _require(
-            self.schedule.warmup_epochs < shortest,
-            "schedule.warmup_epochs",
-            f"below the {shortest} epochs of the (shortest) stage",
-            self.schedule.warmup_epochs,
-        )
+        _require(self.steps_per_epoch >= 0, "steps_per_epoch", "at least 0", self.steps_per_epoch)
+        for number, stage in enumerate(self.plan):
+            warmup = self.schedule_of(stage).warmup_epochs
+            place = f"stages[{number}].schedule" if stage.schedule else "schedule"
+            _require(
+                warmup < stage.epochs,
+                f"{place}.warmup_epochs",
+                f"below the {stage.epochs} epochs of stage {stage.name!r}",
+                warmup,
+            )
         object.__setattr__(self, "expected", types.MappingProxyType(dict(self.expected)))
         object.__setattr__(self, "reached", types.MappingProxyType(dict(self.reached)))
 
@@ -154,16 +171,28 @@ class Recipe:
         """The stages to run: the recipe's own, or one that trains everything."""
         return self.stages or (Stage(epochs=self.epochs),)
 
+    def schedule_of(self, stage: Stage) -> Schedule:
+        """The stage's own schedule, or the recipe's."""
+        return stage.schedule or self.schedule
+
     def with_epochs(self, epochs: int) -> "Recipe":
         """The same recipe made longer or shorter: stages and warm-up keep their shares."""
         total = sum(stage.epochs for stage in self.plan)
+        share = min(1.0, epochs / total)
         stages = tuple(
-            dataclasses.replace(stage, epochs=max(1, round(stage.epochs * epochs / total)))
+            dataclasses.replace(
+                stage,
+                epochs=max(1, round(stage.epochs * epochs / total)),
+                schedule=stage.schedule and _shorter_warmup(stage.schedule, share),
+            )
             for stage in self.stages
         )
-        warmup_epochs = self.schedule.warmup_epochs * min(1.0, epochs / total)
-        schedule = dataclasses.replace(self.schedule, warmup_epochs=warmup_epochs)
+        schedule = _shorter_warmup(self.schedule, share)
         return dataclasses.replace(self, epochs=epochs, stages=stages, schedule=schedule)
+
+
+def _shorter_warmup(schedule: Schedule, share: float) -> Schedule:
+    return dataclasses.replace(schedule, warmup_epochs=schedule.warmup_epochs * share)
 
 
 # What a recipe says about itself; changing it does not change the run.

@@ -10,17 +10,29 @@ from pipelines.data.text.questions import (
     split_by_paragraph,
 )
 from pipelines.data.text.sources import load_corpus, load_questions
+from pipelines.data.text.splits import (
+    MaskedSplit,
+    QuestionSplit,
+    TextDataset,
+    masked_dataset,
+    question_dataset,
+)
 
 __all__ = [
     "Corpus",
     "GoldAnswer",
     "MaskedExamples",
+    "MaskedSplit",
     "MaskingSettings",
     "QuestionDataset",
     "QuestionExample",
+    "QuestionSplit",
+    "TextDataset",
     "TrainingWindows",
     "load_corpus",
     "load_questions",
+    "masked_dataset",
+    "question_dataset",
     "split_by_paragraph",
     "training_windows",
 ]

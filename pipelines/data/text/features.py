@@ -40,7 +40,7 @@ def training_windows(
     Raises:
         DataError: no question has its answer in its context.
     """
-    kept = [(example, found) for example in examples if (found := _span(example)) is not None]
+    kept = [(example, found) for example in examples if (found := answer_span(example)) is not None]
     dropped = len(examples) - len(kept)
     if not kept:
         raise DataError(
@@ -59,7 +59,7 @@ def training_windows(
     )
 
 
-def _span(example: QuestionExample) -> tuple[int, int] | None:
+def answer_span(example: QuestionExample) -> tuple[int, int] | None:
     """The first answer that stands as whole words, else the first that is in the context: `8` is in `18` too."""
     spans = [
         (answer.start, answer.start + len(answer.text))

@@ -63,6 +63,19 @@ def load_questions(source: str | os.PathLike[str], *, download: bool = False) ->
     raise UnknownNameError("question data set", name, ["tfds:squad/v1.1"])
 
 
+def is_questions(source: str | os.PathLike[str]) -> bool:
+    """Whether a source is one `load_questions` takes, by its name and the files that are there."""
+    name = os.fspath(source)
+    path = Path(name).expanduser()
+    if name.startswith(_TFDS_PREFIX) or is_tfds_folder(path):
+        return "squad" in name
+    return (
+        path.suffix == ".json"
+        or is_squad_records(path)
+        or any((path / file).is_file() for file in (TRAIN_FILE, DEV_FILE))
+    )
+
+
 def load_corpus(source: str | os.PathLike[str], *, download: bool = False) -> Corpus:
     """Running text from a file, all text files below a folder, or the text of a tfds data set (`tfds:NAME`).
 

@@ -112,7 +112,7 @@ def test_l2_is_added_for_all_but_normalisation(
 ) -> None:
     import keras
 
-    from pipelines.train.loop import l2_regularised
+    from pipelines.train.weights import l2_regularised
 
     with l2_regularised(model, 0.01):
         penalty = float(keras.ops.convert_to_numpy(sum(model.losses)))
