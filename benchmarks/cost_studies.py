@@ -21,6 +21,8 @@ RATE, CALL = "link.parameter_mb_per_s", "overhead.inference_us"
 ARGMAX = "overhead.argmax_ratio"
 #: Segmentation networks at 512 px; the first table is fitted, with one constant.
 SEGMENTATION = ("pixel6_argmax", "pixel6_argmax_excluded", "pixel6_fused_argmax")
+#: Detection networks at 320 px; nothing is fitted to them.
+DETECTION = ("pixel6_detection", "pixel4_detection")
 #: An idle call on the Jetson host of the micro-benchmarks: their smallest published row.
 JETSON_CALL_US = 292.0
 
@@ -74,7 +76,12 @@ STUDIES = (
     Study(table="pixel6_argmax_excluded", label="pixel6, that row; nothing fitted", simulated=True),
     Study(table="pixel6_fused_argmax", label="pixel6, segmentation at 512 px, fused argmax; nothing fitted",
           simulated=True),
-    Study(table="pixel6_all", label="pixel6, all of these", joins=("pixel6", *SEGMENTATION), simulated=True),
+    Study(table="pixel6_masks", label="pixel6, all that classify or segment", joins=("pixel6", *SEGMENTATION),
+          simulated=True),
+    Study(table="pixel6_detection", label="pixel6, detection at 320 px; nothing fitted", simulated=True),
+    Study(table="pixel6_all", label="pixel6, all of these", joins=("pixel6", *SEGMENTATION, "pixel6_detection"),
+          simulated=True),
+    Study(table="pixel4_detection", label="pixel4, MobileDet at 320 px; nothing fitted", simulated=True),
     Study(table="coral_usb", label="coral_usb, fitted, networks that fit the chip", fits=("declared",), on_chip=True),
     Study(table="coral_usb", label="coral_usb with the two rows left out of its fit", fits=("declared",),
           also="coral_usb_excluded"),
@@ -214,6 +221,49 @@ def usual_baseline_ms() -> float:
         head=replace(spec.head, level=4, low_level=2),  # type: ignore[type-var]
     )
     return estimate(usual, target="pixel6").latency_ms
+
+
+@dataclass(frozen=True, kw_only=True)
+class Starts:
+    """How much of a set of networks is starting operations: counts and shares, least and most."""
+
+    operations: tuple[int, int]
+    share: tuple[float, float]
+    #: Operations on maps of 5x5 and less, and the share of their own time that starts them.
+    on_small_maps: tuple[int, int]
+    share_on_small_maps: float
+
+
+def starts_of(table: str) -> Starts:
+    """What it takes to start the operations of a table's networks."""
+    operations, shares, small, small_us = [], [], [], 0.0
+    op_us = load_target(data_set(table)[0].target).overhead.op_us
+    for row in data_set(table):
+        report = estimate(graph_of(row), target=row.target)
+        timed = [each for each in report.rows if each.binding not in ("none", "host")]
+        tiny = [
+            each
+            for each in timed
+            if len(each.output_shapes[0]) == 4 and max(each.output_shapes[0][1:3]) <= 5
+        ]
+        operations.append(len(timed))
+        shares.append(op_us * len(timed) / (report.latency_ms * 1e3))
+        small.append(len(tiny))
+        small_us += sum(each.time_us for each in tiny)
+    return Starts(
+        operations=(min(operations), max(operations)),
+        share=(min(shares), max(shares)),
+        on_small_maps=(min(small), max(small)),
+        share_on_small_maps=op_us * sum(small) / small_us,
+    )
+
+
+def native_groups_error(table: str) -> float:
+    """Mean error of a table if group convolutions ran as they are, with the constants fitted to split ones."""
+    rows = data_set(table)
+    native = replace(load_target(rows[0].target), group_form="native")
+    predicted = [estimate(graph_of(row), target=native).latency_ms for row in rows]
+    return correlate(predicted, [row.latency_ms for row in rows]).mape
 
 
 def fused_error(size: int) -> float:

@@ -9,15 +9,18 @@ from typing import Any
 
 import numpy as np
 from cost_studies import (
+    DETECTION,
     FITTED,
     SEGMENTATION,
     STUDIES,
     fit_of,
     fused_error,
     graph_of,
+    native_groups_error,
     outcome_of,
     simulated_ms,
     simulator_of,
+    starts_of,
     study_of,
     usual_baseline_ms,
 )
@@ -27,6 +30,11 @@ from hw_model.calibrate.correlate import correlate
 from model_zoo.registry import entries
 
 COMMAND = "python benchmarks/cost_vs_published.py"
+TASKS = {
+    "classification": "classification",
+    "segmentation": "segmentation, 512 px",
+    "detection": "detection, 320 px",
+}
 MODEL_COLUMNS = (
     Column(key="model", heading="Network"),
     Column(key="target", heading="Target"),
@@ -80,7 +88,9 @@ def error_rows() -> list[dict[str, Any]]:
                     "table": study.label,
                     "model": row.label,
                     "target": row.target,
-                    "task": "segmentation, 512 px" if row.output else "classification",
+                    "task": TASKS[
+                        entries()[row.model].task if row.model in entries() else "classification"
+                    ],
                     "published_ms": row.latency_ms,
                     "predicted_ms": round(now, 4),
                     "error_percent": round(100 * (now / row.latency_ms - 1), 2),
@@ -93,14 +103,14 @@ def error_rows() -> list[dict[str, Any]]:
 
 
 def model_rows() -> list[dict[str, Any]]:
-    """One row for each network of the zoo in a table that a shipped target is fitted to, and in those for masks."""
-    shown = {STUDIES[study_of(table)].label: table for table in (*FITTED, *SEGMENTATION)}
+    """One row for each network of the zoo in a table that a shipped target is fitted to, or for masks or boxes."""
+    shown = {STUDIES[study_of(table)].label for table in (*FITTED, *SEGMENTATION, *DETECTION)}
     rows = [
         {key: value for key, value in row.items() if key != "table"}
         for row in error_rows()
         if row["table"] in shown and row["model"].partition(",")[0] in entries()
     ]
-    # Pixel 6 first, its two tasks one after the other.
+    # Pixel 6 first, its tasks one after the other.
     return sorted(rows, key=lambda row: list(FITTED).index(row["target"]))
 
 
@@ -146,6 +156,7 @@ def notes() -> list[str]:
         rows[STUDIES[study_of(table)].label]
         for table in ("pixel6", "pixel6_argmax", "pixel6_fused_argmax", "pixel6_all")
     )
+    masks = rows[STUDIES[study_of("pixel6_masks")].label]
     return [
         f"Over the nine networks that classify on Pixel 6: Spearman {six['spearman']:.2f}, mean error "
         f"{six['mape_percent']:.1f} %, {six['left_out_percent']:.1f} % when each is left out of the fit "
@@ -156,11 +167,31 @@ def notes() -> list[str]:
         "left out. MobileNetV2's row was dropped from that fit after its error was seen: its head is not published. "
         f"With the head that DeepLabV3+ had first (last stages at stride 16, scores at stride 4) it takes "
         f"{usual_baseline_ms():.2f} ms here, the nearest of five heads tried.",
-        f"All {every['n']} rows together, each left out of what is fitted: Spearman {every['spearman']:.2f}, "
-        f"simulator {every['simulator_spearman']:.2f}; mean error {every['left_out_percent']:.1f} %.",
+        _detection_note(rows[STUDIES[study_of("pixel6_detection")].label]),
+        f"All {every['n']} rows of Pixel 6 together, each left out of what is fitted: Spearman "
+        f"{every['spearman']:.2f}, simulator {every['simulator_spearman']:.2f}; mean error "
+        f"{every['left_out_percent']:.1f} % ({masks['n']} that classify or segment: {masks['spearman']:.2f}, "
+        f"{masks['simulator_spearman']:.2f}; {masks['left_out_percent']:.1f} %).",
         "One to four constants are fitted per target (on the rows of its own table, of which the zoo's are "
         "shown); the sizes of the Pixel chips are assumptions, marked in `hw_model/targets`.",
     ]
+
+
+def _detection_note(boxes: dict[str, Any]) -> str:
+    """What detection networks say of the model, and where their error comes from."""
+    found, fitted = starts_of("pixel6_detection"), starts_of("pixel6")
+    errors = [row["error_percent"] for row in error_rows() if row["task"] == TASKS["detection"]]
+    return (
+        f"Detection, to which nothing is fitted: {boxes['mape_percent']:.1f} % over the three SpaghettiNets "
+        f"(simulator {boxes['simulator_percent']:.1f} %), all predicted too slow; {errors[-1]:+.1f} % for MobileDet on "
+        "pixel4. SpaghettiNet's source names no device (Pixel 6 by context), and neither says whether "
+        "post-processing counts: it is left out. SpaghettiNets "
+        f"have {found.operations[0]} to {found.operations[1]} operations, the networks of the fit "
+        f"{fitted.operations[0]} to {fitted.operations[1]}: starting them is {found.share[0]:.0%} to "
+        f"{found.share[1]:.0%} of the predicted time, and {found.share_on_small_maps:.0%} of that of the "
+        f"{found.on_small_maps[0]} to {found.on_small_maps[1]} on maps of 5x5 and less. With group convolutions run "
+        f"whole instead of split the error would be {100 * native_groups_error('pixel6_detection'):.1f} %."
+    )
 
 
 def set_notes() -> list[str]:
