@@ -20,6 +20,7 @@ pytestmark = pytest.mark.backends
 SCHEDULES = {
     "constant": Schedule(kind="constant"),
     "cosine": Schedule(kind="cosine", warmup_epochs=1.5, final_share=0.1),
+    "polynomial": Schedule(kind="polynomial", warmup_epochs=2.0, final_share=1e-2, power=2.0),
     "exponential": Schedule(kind="exponential", warmup_epochs=2.0, decay_epochs=2.4),
 }
 
@@ -122,3 +123,32 @@ def test_l2_is_added_for_all_but_normalisation(
     expected = 0.01 * sum((w**2).sum() for path, w in weights.items() if path not in norms)
     assert penalty == pytest.approx(expected, rel=1e-4)
     assert model.losses == []
+
+
+def test_lamb_steps_as_published() -> None:
+    """Two steps against NumPy: decay within the update and its norm, biases as Adam has them."""
+    import keras
+
+    settings = Optimizer(name="lamb", learning_rate=0.1, epsilon=1e-6, weight_decay=0.02)
+    optimizer = make_optimizer(settings, 0.1, Average())
+    rng = np.random.default_rng(0)
+    starts = [rng.normal(size=(3, 2)), rng.normal(size=(2,))]
+    variables = [keras.Variable(start, dtype="float32") for start in starts]
+    exclude_from_decay(optimizer, variables)
+    optimizer.build(variables)
+    gradients = rng.normal(size=(2, 3, 2)), rng.normal(size=(2, 2))
+    for step in range(2):
+        optimizer.apply([keras.ops.convert_to_tensor(g[step], "float32") for g in gradients])
+    for variable, start, steps in zip(variables, starts, gradients, strict=True):
+        weight, mean, square = start, 0.0, 0.0
+        for step, gradient in enumerate(steps, start=1):
+            mean = 0.9 * mean + 0.1 * gradient
+            square = 0.999 * square + 0.001 * gradient**2
+            update = mean / (1 - 0.9**step) / (np.sqrt(square / (1 - 0.999**step)) + 1e-6)
+            if weight.ndim == 2:
+                update = update + 0.02 * weight
+                update = update * np.linalg.norm(weight) / np.linalg.norm(update)
+            weight = weight - 0.1 * update
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(variable.value), weight, rtol=1e-4, atol=1e-6
+        )
