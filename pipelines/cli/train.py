@@ -181,7 +181,9 @@ def _fresh_text(args: argparse.Namespace, dataset: "TextDataset", vocabulary: An
 def _fresh(args: argparse.Namespace, dataset: "ImageDataset") -> Any:
     """A model with random weights: a named architecture takes the images' shape, a spec keeps its own."""
     from model_zoo import create_model, registry
+    from model_zoo.spec import image_spec
 
+    image_spec(spec_of(args.model))  # refuses one that reads text before anything is changed in it
     size = parse_size(args.input_size)
     if args.model in registry.entries():
         height, width, channels = dataset.image_shape

@@ -58,7 +58,7 @@ def load_questions(source: str | os.PathLike[str], *, download: bool = False) ->
                 "ground truth; give a folder with one of them, or a JSON file"
             )
         return _dataset("squad/v1.1", [read_squad_json(file) for file in files], name)
-    if path.name != name:
+    if path.name != name or path.suffix:
         raise DataError(f"There is no file or folder {name}.")
     raise UnknownNameError("question data set", name, ["tfds:squad/v1.1"])
 
