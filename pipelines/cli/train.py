@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         metavar="R",
-        help="name or .toml file (with --weights: finetune_small, or finetune_segment for masks)",
+        help="name or .toml file (with --weights: the fine-tuning recipe of the data's task)",
     )
     parser.add_argument(
         "--weights",
