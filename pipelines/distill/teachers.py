@@ -72,15 +72,21 @@ def teacher_of(
         return _file_teacher(Path(source), preprocessing)
     if hasattr(source, "predict_on_batch"):
         own = preprocessing or getattr(source, "preprocessing", None)
+        own = own if isinstance(own, Preprocessing) else None
         shape = source.input_shape
-        images = isinstance(shape, tuple) and len(shape) == 4 and None not in shape[1:]
+        if not isinstance(shape, tuple) or len(shape) != 4:
+            size = None
+        elif None not in shape[1:]:
+            size = tuple(shape[1:])
+        else:
+            size = own and (own.height, own.width, own.channels)
         return Teacher(
             name=name or source.name,
             identity=weights_digest(source),
             ask=asks(source),
             model=source,
-            preprocessing=own if isinstance(own, Preprocessing) else None,
-            shape=tuple(shape[1:]) if images else None,
+            preprocessing=own,
+            shape=size,
         )
     if not callable(source):
         raise UsageError(
