@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from hw_model.cost.analytical import calls, ceiling_cycles, model_terms
+from hw_model.cost.host import spared_in
+from hw_model.cost.rows import executed
 from hw_model.cost.work import Mapped, Work, mapped_as, work_of
 from hw_model.graph import Graph
 from hw_model.targets.target import Target
@@ -62,6 +64,10 @@ class Profile:
         self._outbound_bytes = terms.output_bytes + sum(work.input_bytes for work in host)
         moved = sum(work.input_bytes + work.output_bytes for work in host)
         self._host_us = len(host) * target.host.dispatch_us + moved / target.host.mb_per_s
+        for spared in spared_in(executed(graph, target), target).values() if len(host) > 1 else ():
+            self._inbound_bytes -= spared.inbound_bytes
+            self._outbound_bytes -= spared.outbound_bytes
+            self._host_us -= spared.calls * target.host.dispatch_us
 
     def latency_ms(self, scales: Mapping[str, float]) -> float:
         """What the analytical evaluator would say of a target with these values of all `SCALES`."""

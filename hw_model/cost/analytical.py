@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from hw_model.cost.energy import event_pj, idle_mj
+from hw_model.cost.host import spared_in
 from hw_model.cost.report import CostReport, ModelTerms, OpRow
 from hw_model.cost.work import Ceilings, Work, effective_clock_hz, work_of
 from hw_model.graph.ops import Opaque, OpType
@@ -35,6 +36,7 @@ class OpCost(NamedTuple):
     macs: int
     pj: float
     stream_pj: float
+    on_host: bool
 
 
 Call = tuple[OpType, tuple[Shape, ...]]
@@ -62,7 +64,7 @@ class Analytical:
         return known
 
     def spent(self, run: Iterable[Call]) -> Iterator[tuple[OpCost, bool]]:
-        """Cost of each operation, and whether its parameters are streamed: `report` step by step."""
+        """Cost of each operation by itself, and whether its parameters are streamed: `report` step by step."""
         room = self.target.memory.parameter_bytes
         for call in run:
             cost = self.cost(*call)
@@ -80,7 +82,7 @@ class Analytical:
         # Added exactly, so that nobody sees whether a network was costed whole or part by part.
         us: list[float] = []
         pj: list[float] = []
-        macs = stored = streamed = instructions = 0
+        macs = stored = streamed = instructions = hosted = 0
         for call in calls(graph, target):
             cost = known.get(call) or self.cost(*call)
             time_us = cost.chip_us
@@ -99,6 +101,13 @@ class Analytical:
             pj.append(cost.pj)
             macs += cost.macs
             instructions += cost.instruction_bytes
+            hosted += cost.on_host
+        if hosted > 1:
+            from hw_model.cost.rows import executed
+
+            for spared in spared_in(executed(graph, target), target).values():
+                us.append(-spared.us(target))
+                pj.append(-spared.pj(target))
         terms = model_terms(target, graph, instructions)
         latency_ms = (math.fsum(us) + terms.total_us) / 1e3
         active_mj = (math.fsum(pj) + terms.moved_bytes * target.energy.input_bus_transfer_pj) * 1e-9
@@ -149,6 +158,7 @@ def op_cost(target: Target, kind: OpType, work: Work) -> OpCost:
         macs=work.macs,
         pj=sum(event_pj(target, work.events)),
         stream_pj=streamed * target.energy.wide_data_transfer_pj,
+        on_host=work.on_host,
     )
 
 

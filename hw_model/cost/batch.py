@@ -75,6 +75,7 @@ class _Part(NamedTuple):
     macs: int
     weights: int
     instruction_bytes: int
+    hosted: int
     parameter_bytes: int
     #: The least parameters of an operation that has any: with less room than that, all are streamed.
     least_bytes: int
@@ -83,7 +84,10 @@ class _Part(NamedTuple):
 
 
 class _NoParts(Exception):
-    """The lowering says something outside of parts, or one that only makes sense with its surroundings."""
+    """The lowering says something outside of parts, or one that only makes sense with its surroundings.
+
+    So do operations on the host: what two of them spare each other depends on what stands between.
+    """
 
 
 def cost_many(
@@ -218,13 +222,14 @@ class _Reader(Builder[Handle, SpecCost]):
     def finish(self, outputs: Handle | Mapping[str, Handle], *, name: str) -> SpecCost:
         target = self._coster.evaluator.target
         room = target.memory.parameter_bytes
-        us = pj = macs = weights = instructions = stored = streamed = 0
+        us = pj = macs = weights = instructions = hosted = stored = streamed = 0
         for part in self._run:
             us += part.us
             pj += part.pj
             macs += part.macs
             weights += part.weights
             instructions += part.instruction_bytes
+            hosted += part.hosted
             stored += part.parameter_bytes
             if part.parameter_bytes <= room:
                 room -= part.parameter_bytes
@@ -237,6 +242,8 @@ class _Reader(Builder[Handle, SpecCost]):
                 us += left * each.more_us
                 pj += left * each.more_pj
                 streamed += left * each.streamed_bytes
+        if hosted > 1:
+            raise _NoParts
         ends = tuple(outputs.values()) if isinstance(outputs, Mapping) else (outputs,)
         terms = self._coster.terms(tuple(self._inputs), ends, instructions)
         latency_ms = (us / _UNIT + terms.total_us) / 1e3
@@ -266,6 +273,7 @@ def _cost_part(
         macs=sum(cost.macs for cost in costs),
         weights=sum(_weights(op.type, graph.input_shapes(op)) for op in graph.ops),
         instruction_bytes=sum(cost.instruction_bytes for cost in costs),
+        hosted=sum(cost.on_host for cost in costs),
         parameter_bytes=sum(cost.parameter_bytes for cost in costs),
         least_bytes=min((each.parameter_bytes for each in stored), default=0),
         stored=tuple(stored),

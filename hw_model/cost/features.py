@@ -6,13 +6,14 @@ stands for what belongs to no operation: instructions, and transfers at both end
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw_model.cost.analytical import OpCost, as_run, ceiling_cycles, model_terms, op_cost
+from hw_model.cost.host import NOTHING, Spared, spared_by
 from hw_model.cost.placement import Layer, Placement
 from hw_model.cost.report import ModelTerms
 from hw_model.cost.rows import executed
@@ -62,6 +63,8 @@ class Inputs:
     #: Which of them the rows of `x` are.
     rows: tuple[int, ...]
     streamed: tuple[bool, ...]
+    #: By place in `run`: what operations on the host spare each other, taken off their `base`.
+    spared: Mapping[int, Spared]
     terms: ModelTerms
     x: Floats
     base: Floats
@@ -85,7 +88,11 @@ class Reader:
         needs, ends = _flow(run, parts)
         chosen = [parts[index] for index in rows]
         flags = np.array([streamed[index] for index in rows] + [False], dtype=np.float64)
+        spared = spared_by(run, {place: part.work for place, part in enumerate(parts)})
         base = _base(chosen, flags, terms)
+        for row, place in enumerate(rows):
+            less = spared.get(place, NOTHING)
+            base[row] -= less.us(target), 0.0, less.pj(target)
         own = np.array([part.own for part in chosen] + [_terms_row(terms, chosen)])
         context = _context(
             chosen, flags, base, target, needs=np.array([needs[i] for i in rows] + [0.0]),
@@ -96,6 +103,7 @@ class Reader:
             parts=parts,
             rows=rows,
             streamed=streamed,
+            spared=spared,
             terms=terms,
             x=np.concatenate([own, context, _around(base, context)], axis=1),
             base=base,

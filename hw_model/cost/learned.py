@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hw_model.cost.energy import event_pj, idle_mj
 from hw_model.cost.features import FEATURES_VERSION, Inputs, Part, Reader
+from hw_model.cost.host import NOTHING
 from hw_model.cost.learned_file import CostModel, read_cost_model
 from hw_model.cost.reasons import why
 from hw_model.cost.report import CostReport, ModelTerms, OpRow
@@ -136,8 +137,11 @@ class Learned:
         target, op, part = self.target, inputs.run.ops[index], inputs.parts[index]
         work = part.work
         link_bytes = _link_bytes(part, inputs.streamed[index])
+        spared = inputs.spared.get(index, NOTHING)
         events = replace(
-            work.events, wide_data_transfer=work.events.wide_data_transfer + link_bytes
+            work.events,
+            input_bus_transfer=work.events.input_bus_transfer - spared.moved_bytes,
+            wide_data_transfer=work.events.wide_data_transfer + link_bytes,
         )
         prices = event_pj(target, events)
         scale = float(cost[2]) / (sum(prices) or 1.0)
@@ -160,7 +164,7 @@ class Learned:
                 "activations_out": work.output_bytes,
                 "parameter_memory": work.events.wide_byte_access,
                 "ring": work.events.ring_bus,
-                "link": link_bytes + (work.events.input_bus_transfer if work.on_host else 0),
+                "link": link_bytes + (events.input_bus_transfer if work.on_host else 0),
             },
             pj_by_component={name: pj * scale for name, pj in zip(COMPONENTS, prices, strict=True)},
             why=why(target, part.kind, work, binding),

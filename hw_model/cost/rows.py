@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from hw_model.cost.analytical import Analytical, OpCost, as_run, is_quantized
 from hw_model.cost.energy import event_pj
+from hw_model.cost.host import NOTHING, Spared, spared_in
 from hw_model.cost.reasons import why
 from hw_model.cost.report import OpRow
 from hw_model.cost.work import CEILINGS, COMPONENTS, Work, work_of
@@ -23,19 +24,36 @@ def explain(evaluator: Analytical, graph: Graph) -> tuple[OpRow, ...]:
     run = executed(graph, target)
     kinds = [as_run(run, op) for op in run.ops]
     each = evaluator.spent(zip(kinds, (run.input_shapes(op) for op in run.ops), strict=True))
+    costs = list(each)
+    spared = spared_in(run, target) if sum(cost.on_host for cost, _ in costs) > 1 else {}
     return tuple(
-        _row(target, run, op, kind, cost, streamed)
-        for op, kind, (cost, streamed) in zip(run.ops, kinds, each, strict=True)
+        _row(target, run, op, kind, cost, streamed, spared.get(place, NOTHING))
+        for place, (op, kind, (cost, streamed)) in enumerate(
+            zip(run.ops, kinds, costs, strict=True)
+        )
     )
 
 
-def _row(target: Target, run: Graph, op: Op, kind: OpType, cost: OpCost, streamed: bool) -> OpRow:
+def _row(
+    target: Target,
+    run: Graph,
+    op: Op,
+    kind: OpType,
+    cost: OpCost,
+    streamed: bool,
+    spared: Spared,
+) -> OpRow:
     inputs = run.input_shapes(op)
     work = work_of(target, kind, inputs)
     time_us = max(cost.chip_us, cost.stream_us if streamed else 0.0) + cost.overhead_us
+    time_us -= spared.us(target)
     binding = _binding(work, cost, streamed)
     link_bytes = work.parameter_bytes * work.passes if streamed else 0
-    events = replace(work.events, wide_data_transfer=work.events.wide_data_transfer + link_bytes)
+    events = replace(
+        work.events,
+        input_bus_transfer=work.events.input_bus_transfer - spared.moved_bytes,
+        wide_data_transfer=work.events.wide_data_transfer + link_bytes,
+    )
     cycles = round(time_us * target.array.clock_mhz)
     peak = cycles * target.array.peak_macs_per_cycle
     return OpRow(
@@ -53,7 +71,7 @@ def _row(target: Target, run: Graph, op: Op, kind: OpType, cost: OpCost, streame
             "activations_out": work.output_bytes,
             "parameter_memory": work.events.wide_byte_access,
             "ring": work.events.ring_bus,
-            "link": link_bytes + (work.events.input_bus_transfer if work.on_host else 0),
+            "link": link_bytes + (events.input_bus_transfer if work.on_host else 0),
         },
         pj_by_component=dict(zip(COMPONENTS, event_pj(target, events), strict=True)),
         why=why(target, kind, work, binding),

@@ -2,7 +2,7 @@
 
 It counts with `work_of` and scales with the target's fitted constants, as the analytical evaluator does. What
 it adds is what that leaves out: slabs and halos, parameters fetched ahead, the link shared by all that crosses
-it, transfers at both ends hidden behind work, tensors that need not come back from the host.
+it, transfers at both ends hidden behind work.
 """
 
 from typing import Any

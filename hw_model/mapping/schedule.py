@@ -58,12 +58,14 @@ class _Machine:
         self._instructions(self._link.instruction_bytes_base, NO_UNIT)
         self._instruction_us = self._inbound_us - fixed_us
         self._now_us = self._array_us = self._asked_us = self._inbound_us
+        at_host = False
         for index, slab in self._program.order:
             unit = self._program.units[index]
             if unit.tiling.work.on_host:
-                self._on_host(index, unit)
+                self._on_host(index, unit, called=at_host)
             else:
                 self._on_array(index, unit, slab)
+            at_host = unit.tiling.work.on_host
         end_us = max(self._now_us, self._outbound_us)
         return Timeline(
             events=tuple(self._events),
@@ -223,8 +225,11 @@ class _Machine:
                 self._outbound(end_us, moved, index, slab)
                 self._output_bytes += moved
 
-    def _on_host(self, index: int, unit: Unit) -> None:
-        """An operation the accelerator lacks: its inputs cross the link, and its outputs if they are needed there."""
+    def _on_host(self, index: int, unit: Unit, *, called: bool) -> None:
+        """An operation the accelerator lacks: its inputs cross the link, and its outputs if they are needed there.
+
+        One call of the host serves neighbours: `called` says that the operation before made it.
+        """
         host, spent, work = self._target.host, self._spent[index], unit.tiling.work
         ready_us = 0.0
         for root in unit.reads:
@@ -235,7 +240,8 @@ class _Machine:
             ready_us = max(ready_us, self._at_host_us[root])
         start_us = max(self._host_us, ready_us)
         moved = work.input_bytes + work.output_bytes
-        end_us = start_us + host.dispatch_us + moved / host.mb_per_s
+        dispatch_us = 0.0 if called else host.dispatch_us
+        end_us = start_us + dispatch_us + moved / host.mb_per_s
         self._do("host", start_us, end_us, index)
         self._host_us = end_us
         for root in unit.writes:

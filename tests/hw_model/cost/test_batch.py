@@ -58,8 +58,9 @@ def test_equals_reports_at_any_memory_and_group_form(memory_bytes: int, group_fo
     target = replace(
         target, group_form=group_form, memory=replace(target.memory, parameter_bytes=memory_bytes)
     )
+    # Networks that read text have several operations this target leaves to the host.
     evaluator, cost = Analytical(target), PartCoster(Analytical(target))
-    for name in entries():
+    for name in (name for name, entry in entries().items() if entry.task != "answering"):
         same(cost(spec_of(name)), evaluator, spec_of(name))
         backbone = create_spec(name, backbone=True)
         same(cost(backbone), evaluator, backbone)
