@@ -79,7 +79,7 @@ def teacher_of(
         elif None not in shape[1:]:
             size = tuple(shape[1:])
         else:
-            size = own and (own.height, own.width, own.channels)
+            size = None if own is None else (own.height, own.width, own.channels)
         return Teacher(
             name=name or source.name,
             identity=weights_digest(source),
