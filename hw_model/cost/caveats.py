@@ -20,15 +20,16 @@ def caveats_of(graph: Graph) -> tuple[str, ...]:
     lines = []
     if unknown:
         lines.append(
-            f"No cost model for {_listed(unknown)}: costed as host operations that move their tensors and "
+            f"No cost model for {listed(unknown)}: costed as host operations that move their tensors and "
             "compute nothing"
         )
     if floating:
-        lines.append(f"In floating point, so on the host: {_listed(floating)}")
+        lines.append(f"In floating point, so on the host: {listed(floating)}")
     return (*lines, *graph.notes)
 
 
-def _listed(names: Counter[str]) -> str:
+def listed(names: Counter[str]) -> str:
+    """Names with how often each was met, most frequent first."""
     return ", ".join(f"{count} {name[:60]}" for name, count in names.most_common(12)) + (
         f" and {len(names) - 12} other kinds" if len(names) > 12 else ""
     )

@@ -70,6 +70,11 @@ class Inputs:
     base: Floats
 
 
+def sizes_of(inputs: Inputs) -> Floats:
+    """How large each operation that has a row is, whatever a target makes of it: (operations, columns)."""
+    return inputs.x[:-1, _SIZES]
+
+
 class Reader:
     """Reads graphs for one target; operations met before are remembered."""
 
@@ -174,6 +179,8 @@ def _log(value: float) -> float:
 
 
 _OWN = 36 + len(_GROUPS)
+#: Columns of `_own`: multiply-adds, bytes, passes, whether it is on the host, and the shape of a layer.
+_SIZES = [*range(5, 10), 14, *range(18, 25)]
 
 
 def _own(kind: ops.OpType, inputs: tuple[Shape, ...], work: Work, cost: OpCost) -> Floats:

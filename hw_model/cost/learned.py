@@ -5,6 +5,7 @@ the environment variable `EDGEZOO_COST_MODEL` names the file, and it is also pre
 """
 
 import os
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hw_model.cost.caveats import listed
 from hw_model.cost.energy import event_pj, idle_mj
-from hw_model.cost.features import FEATURES_VERSION, Inputs, Part, Reader
+from hw_model.cost.features import FEATURES_VERSION, Inputs, Part, Reader, sizes_of
 from hw_model.cost.host import NOTHING
 from hw_model.cost.learned_file import CostModel, read_cost_model
 from hw_model.cost.reasons import why
@@ -27,6 +29,8 @@ from hw_model.targets.target import Target
 FOLDER = Path(__file__).parent / "learned_models"
 FILE_VARIABLE = "EDGEZOO_COST_MODEL"
 VERSION = 1
+#: How far beyond the range of the training a value may lie, as a share of that range.
+SLACK = 0.05
 
 
 def cost_model_path(target: Target) -> Path:
@@ -120,6 +124,35 @@ class Learned:
         costs = np.zeros((len(inputs.parts), 3))
         costs[list(inputs.rows)] = predict(self.model, inputs)[:-1]
         return tuple(self._row(inputs, index, costs[index]) for index in range(len(inputs.parts)))
+
+    def caveats(self, graph: Graph) -> tuple[str, ...]:
+        """A line if the graph has operations of kinds or sizes that the training did not: their cost is a guess."""
+        seen = self.model.seen
+        if seen is None:
+            return ()
+        inputs = self._reader.read(graph)
+        kinds = [type(inputs.parts[row].kind).__name__ for row in inputs.rows]
+        sizes = sizes_of(inputs)[:, : len(seen.low)]
+        low, high = (np.array(ends)[: sizes.shape[1]] for ends in (seen.low, seen.high))
+        slack = SLACK * (high - low) + 1e-6
+        outside = ((sizes < low - slack) | (sizes > high + slack)).any(axis=1)
+        new, far = Counter[str](), Counter[str]()
+        for kind, beyond in zip(kinds, outside, strict=True):
+            if kind not in seen.kinds:
+                new[kind] += 1
+            elif beyond:
+                far[kind] += 1
+        parts = [
+            f"{listed(names)} of a {what}"
+            for names, what in ((new, "kind"), (far, "size"))
+            if names
+        ]
+        if not parts:
+            return ()
+        return (
+            f"The learned model guesses {new.total() + far.total()} of {len(kinds)} operations: "
+            f"{', '.join(parts)} its training did not have. The simulator costs them",
+        )
 
     def _terms(self, inputs: Inputs, costs: NDArray[np.float64]) -> ModelTerms:
         """What the last row says: transfers at both ends as far as nothing hides them."""

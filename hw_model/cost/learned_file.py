@@ -54,6 +54,15 @@ class About:
     held_out: HeldOut
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """Operations of a training: their kinds, and the least and largest of their sizes (`sizes_of`)."""
+
+    kinds: tuple[str, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CostModel:
     """A perceptron that turns rows of features into factors for what the counters say."""
@@ -63,6 +72,8 @@ class CostModel:
     scale: Weights
     #: (weights, bias) of every layer; ReLU between them.
     layers: tuple[tuple[Weights, Weights], ...]
+    #: Files written before it was kept have none, and then nothing is known of what is outside.
+    seen: Seen | None = None
 
     def factors(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """Factors (rows, 3) for time on the chip, time of the link, and energy."""
@@ -76,7 +87,7 @@ class CostModel:
 
     @property
     def model_id(self) -> str:
-        """First 12 hex digits of the SHA-256 of everything in it."""
+        """First 12 hex digits of the SHA-256 of everything in it that costs depend on."""
         return _digest(_members(self))[:12]
 
 
@@ -87,6 +98,8 @@ def write_cost_model(model: CostModel, path: str | os.PathLike[str]) -> None:
         EnvironmentFault: the folder cannot be written or the disk is full.
     """
     members = _members(model)
+    if model.seen is not None:
+        members["seen"] = _text(model.seen)
     members["sha256"] = _packed(np.frombuffer(_digest(members).encode(), np.uint8))
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, content in members.items():
@@ -118,15 +131,15 @@ def read_cost_model(path: str | os.PathLike[str]) -> CostModel:
 
 
 def _members(model: CostModel) -> dict[str, bytes]:
-    about = codec.dumps(model.about).encode()
-    arrays: dict[str, NDArray[Any]] = {
-        "about": np.frombuffer(about, np.uint8),
-        "mean": model.mean,
-        "scale": model.scale,
-    }
+    arrays: dict[str, NDArray[Any]] = {"mean": model.mean, "scale": model.scale}
     for index, (weights, bias) in enumerate(model.layers):
         arrays |= {f"weights_{index}": weights, f"bias_{index}": bias}
-    return {name: _packed(array) for name, array in arrays.items()}
+    packed = {name: _packed(array) for name, array in arrays.items()}
+    return {"about": _text(model.about), **packed}
+
+
+def _text(value: Any) -> bytes:
+    return _packed(np.frombuffer(codec.dumps(value).encode(), np.uint8))
 
 
 def _digest(members: Mapping[str, bytes]) -> str:
@@ -148,7 +161,7 @@ def _opened(content: bytes) -> dict[str, bytes]:
         raise ValueError(f"larger than {_MAX_BYTES:,} bytes")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         infos = archive.infolist()
-        if len(infos) > 2 * _MAX_LAYERS + 4 or sum(info.file_size for info in infos) > _MAX_BYTES:
+        if len(infos) > 2 * _MAX_LAYERS + 5 or sum(info.file_size for info in infos) > _MAX_BYTES:
             raise ValueError("holds more than a cost model")
         members = {info.filename.removesuffix(".npy"): archive.read(info) for info in infos}
     stated = bytes(_array(members.pop("sha256"), np.uint8)).decode("ascii")
@@ -175,14 +188,16 @@ def _array(content: bytes, kind: type[np.generic]) -> NDArray[Any]:
 
 
 def _parsed(members: dict[str, bytes]) -> CostModel:
-    about = codec.loads(About, bytes(_array(members["about"], np.uint8)))
+    about = codec.loads(About, bytes(_array(members.pop("about"), np.uint8)))
+    seen = members.pop("seen", None)
     count = sum(name.startswith("weights_") for name in members)
-    arrays = {name: _array(members[name], np.float32) for name in members if name != "about"}
+    arrays = {name: _array(content, np.float32) for name, content in members.items()}
     model = CostModel(
         about=about,
         mean=arrays["mean"],
         scale=arrays["scale"],
         layers=tuple((arrays[f"weights_{i}"], arrays[f"bias_{i}"]) for i in range(count)),
+        seen=None if seen is None else codec.loads(Seen, bytes(_array(seen, np.uint8))),
     )
     _check(model, arrays.values())
     return model
@@ -197,5 +212,7 @@ def _check(model: CostModel, arrays: Any) -> None:
         raise ValueError(f"its layers do not fit together: {shapes}")
     if model.mean.shape != model.scale.shape or model.mean.ndim != 1:
         raise ValueError("its mean and scale do not fit together")
+    if model.seen is not None and len(model.seen.low) != len(model.seen.high):
+        raise ValueError("its ranges do not fit together")
     if not all(np.isfinite(array).all() for array in arrays) or not (model.scale > 0).all():
         raise ValueError("holds numbers that are not finite, or a scale of zero")

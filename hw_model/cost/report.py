@@ -104,10 +104,18 @@ class CostReport:
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """What the figures guess or leave out, one line each; empty for what this project builds."""
+        """What the figures guess or leave out, one line each; empty for what this project builds.
+
+        The learned evaluator adds what it was not trained on.
+        """
         from hw_model.cost.caveats import caveats_of
 
-        return caveats_of(self.graph)
+        found = caveats_of(self.graph)
+        if not self.evaluator_id.startswith("learned-"):
+            return found
+        from hw_model.cost.learned import Learned
+
+        return (*found, *Learned(self.target).caveats(self.graph))
 
     def slowest(self, n: int = 5) -> tuple[OpRow, ...]:
         """The `n` operations that take most time."""

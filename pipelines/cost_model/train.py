@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from hw_model.calibrate.correlate import correlate
 from hw_model.cost import evaluator_for
-from hw_model.cost.features import FEATURES_VERSION, Inputs, Reader
+from hw_model.cost.features import FEATURES_VERSION, Inputs, Reader, sizes_of
 from hw_model.cost.learned import predict
-from hw_model.cost.learned_file import FACTOR_LIMIT, INPUT_LIMIT, About, CostModel, HeldOut
+from hw_model.cost.learned_file import FACTOR_LIMIT, INPUT_LIMIT, About, CostModel, HeldOut, Seen
 from hw_model.errors import UsageError
 from hw_model.targets import Target
 from pipelines.cost_model.samples import TEACHER, Plan, Sample, sample
@@ -113,12 +113,26 @@ def train_cost_model(
             seed=seed,
             held_out=held_out,
         )
-        return CostModel(about=about, mean=mean, scale=scale, layers=layers)
+        return CostModel(about=about, mean=mean, scale=scale, layers=layers, seen=seen_by(seen))
 
     unmeasured = HeldOut(
         specs=0, latency_mape=0, latency_spearman=0, energy_mape=0, energy_spearman=0
     )
     return model(agreement(model(unmeasured), held))
+
+
+def seen_by(examples: Sequence[Example]) -> Seen:
+    """Kinds and ranges of the operations of some samples: what is outside of them was not learned."""
+    rows = [each.inputs for each in examples]
+    kinds = {type(inputs.parts[row].kind).__name__ for inputs in rows for row in inputs.rows}
+    low = np.min([sizes_of(inputs).min(axis=0) for inputs in rows], axis=0)
+    high = np.max([sizes_of(inputs).max(axis=0) for inputs in rows], axis=0)
+    # Rounded as far as no operation of the training is left outside by it.
+    return Seen(
+        kinds=tuple(sorted(kinds)),
+        low=tuple(float(value) for value in np.floor(low * 1e4) / 1e4),
+        high=tuple(float(value) for value in np.ceil(high * 1e4) / 1e4),
+    )
 
 
 def _standard(examples: Sequence[Example]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from hw_model import Target, load_target
-from hw_model.cost.features import FEATURES_VERSION, Reader
+from hw_model.cost.features import FEATURES_VERSION, Reader, sizes_of
 from hw_model.cost.learned import FILE_VARIABLE, FOLDER, SIMULATOR_ID, Learned
 from hw_model.cost.learned_file import (
     About,
     CostModel,
     HeldOut,
+    Seen,
     read_cost_model,
     write_cost_model,
 )
@@ -181,6 +182,9 @@ HUGE = _saved(np.zeros(1, "f4")).replace(b"(1,),", b"(9999999999,),"[:14]).repla
         ("about", _saved(np.frombuffer(b"{}", np.uint8))),
         ("about", _saved(np.frombuffer(b"[" * 10_000, np.uint8))),
         ("about", _saved(np.frombuffer(b"\xff\xfe", np.uint8))),
+        ("seen", _saved(np.frombuffer(b"{}", np.uint8))),
+        ("seen", _saved(np.frombuffer(b'{"kinds": [], "low": [0.5], "high": []}', np.uint8))),
+        ("seen", _saved(np.frombuffer(b'{"kinds": [], "low": [NaN], "high": [1]}', np.uint8))),
     ],
 )
 def test_a_file_that_lies_is_refused(file: Path, name: str, content: bytes) -> None:
@@ -257,6 +261,41 @@ def test_shipped_models_are_of_the_shipped_targets(name: str) -> None:
     assert held.specs >= 300
     assert max(held.latency_mape, held.energy_mape) <= 0.03
     assert min(held.latency_spearman, held.energy_spearman) >= 0.99
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_models_say_what_they_did_not_see(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the networks they were trained around; kinds of other tasks, one line for each network."""
+    monkeypatch.delenv(FILE_VARIABLE, raising=False)
+    learned = Learned(load_target(name))
+    assert learned.model.seen is not None, RENEW
+    for known in ("mobilenet_edgetpu_v2_s", "efficientnet_edgetpu_m"):
+        assert learned.report(spec_of(known).graph()).warnings == ()
+    (line,) = learned.report(spec_of("mobilebert_edgetpu_xxs").graph()).warnings
+    assert "MatMul" in line.split(" of a kind")[0]
+    assert "its training did not have" in line
+    assert "\n" not in line
+
+
+def test_sizes_beyond_those_of_the_training_are_told(file: Path) -> None:
+    target, model = load_target("coral_usb"), some_model(load_target("coral_usb"))
+    graph, wide = (spec_of(f"mobilenet_edgetpu_v2_{size}").graph() for size in ("tiny", "l"))
+    sizes = sizes_of(Reader(target).read(graph))
+    kinds = tuple({type(part.kind).__name__ for part in Reader(target).read(graph).parts})
+    seen = Seen(kinds=kinds, low=tuple(sizes.min(axis=0)), high=tuple(sizes.max(axis=0)))
+    write_cost_model(replace(model, seen=seen), file)
+    learned = Learned(target)
+    assert learned.caveats(graph) == ()
+    (line,) = learned.caveats(wide)
+    assert "Conv2D" in line
+    assert "of a size its training did not have" in line
+    assert "of a kind" not in line
+    # A file that does not say what it was trained on warns of nothing, and costs alike.
+    write_cost_model(model, file)
+    assert Learned(target).caveats(wide) == ()
+    assert Learned(target).evaluator_id == learned.evaluator_id
 
 
 def test_no_other_model_ships() -> None:

@@ -11,7 +11,14 @@ from hw_model.cost.learned_file import CostModel
 from hw_model.errors import UsageError
 from pipelines.cost_model.samples import Plan, sample
 from pipelines.cost_model.specs import is_held_out
-from pipelines.cost_model.train import Example, agreement, example, predicted, train_cost_model
+from pipelines.cost_model.train import (
+    Example,
+    agreement,
+    example,
+    predicted,
+    seen_by,
+    train_cost_model,
+)
 
 TARGET = "coral_usb"
 SETTINGS = {"samples": 128, "seed": 21, "steps": 250}
@@ -55,6 +62,7 @@ def test_a_small_training_beats_a_line_over_macs(
     assert model.about.held_out.latency_mape < min(0.05, line / 4)
     assert model.about.held_out == agreement(model, held)
     assert model.about.samples == len(seen)
+    assert model.seen == seen_by(seen)
 
 
 @pytest.mark.slow
