@@ -43,8 +43,10 @@ _DEEPLAB = (
 )
 _PREDICTOR = partial(keras.initializers.RandomNormal, stddev=0.03)
 _TRUNCATED = partial(keras.initializers.TruncatedNormal, stddev=0.03)
-#: The published start of rare classes does not reach a depthwise predictor: biases start at zero.
+#: Published configs ask for the start of rare classes too, but their depthwise predictors begin at zero: then the
+#: first thousand steps learn that nearly everything is background.
 _SSD = (
+    Start(ssd.CLASSES, _PREDICTOR, _RARE_CLASS_BIAS, suffix="_conv2d"),
     Start(ssd.EXTRA, _TRUNCATED),
     Start(ssd.HEAD, _PREDICTOR),
 )
