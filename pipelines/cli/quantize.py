@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for detection: the file itself chooses boxes, by LiteRT's operator behind the int8 network, and "
         f"answers with up to {MAX_DETECTIONS} boxes (top, left, bottom, right as shares of the image), classes "
         "from 0, scores, and how many are valid; fast: each anchor has its best class alone and boxes suppress "
-        "each other whatever their class, which finds less; regular: each class by itself (default: box_codes and class_logits)",
+        "each other whatever their class, which finds less; regular: each class by itself (default: box_codes "
+        "and class_logits)",
     )
     parser.add_argument(
         "--samples", metavar="N", type=int, help="calibration images (default: up to 100)"
