@@ -127,15 +127,16 @@ def lamb_class() -> Any:
             index = self._get_variable_index(variable)
             mean, square = self._momentums[index], self._velocities[index]
             # Adding zeros makes the gradient of an embedding, which names rows only, a plain one.
-            gradient = ops.add(ops.cast(gradient, variable.dtype), ops.zeros_like(variable))
+            value = ops.convert_to_tensor(variable)
+            gradient = ops.add(ops.cast(gradient, variable.dtype), ops.zeros_like(value))
             step = ops.cast(self.iterations + 1, variable.dtype)
             self.assign(mean, self.beta_1 * mean + (1 - self.beta_1) * gradient)
             self.assign(square, self.beta_2 * square + (1 - self.beta_2) * gradient**2)
             size = ops.sqrt(square / (1 - ops.power(self.beta_2, step))) + self.epsilon
             update = mean / (1 - ops.power(self.beta_1, step)) / size
             if self._use_weight_decay(variable):
-                update = update + self.decay_in_update * variable
-                long, length = ops.norm(variable), ops.norm(update)
+                update = update + self.decay_in_update * value
+                long, length = ops.norm(value), ops.norm(update)
                 known = ops.logical_and(long > 0, length > 0)
                 update = update * ops.where(known, long / ops.where(known, length, 1.0), 1.0)
             self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * update)

@@ -21,7 +21,7 @@ from pipelines.train.recipe import parse_recipe
 pytestmark = pytest.mark.backends
 RECIPE = """
 summary = "a few steps"
-epochs = 2
+epochs = 8
 batch_size = 4
 eval_images = 4
 [optimizer]
@@ -106,13 +106,13 @@ def test_evaluation_gives_ap_and_loss(model: Any) -> None:
     assert again["ap"] == metrics["ap"]
 
 
-def test_training_brings_the_loss_down_and_resumes(model: Any, tmp_path: Path) -> None:
+def test_training_brings_the_loss_down(model: Any, tmp_path: Path) -> None:
     before = evaluate(model, shapes().train)["loss"]
     result = train(
         model, shapes(), parse_recipe(tomllib.loads(RECIPE)), run_dir=tmp_path / "run", verbose=0
     )
-    assert result.epochs == 2
-    assert evaluate(model, shapes().train)["loss"] < before
+    assert result.epochs == 8
+    assert evaluate(model, shapes().train)["loss"] < 0.98 * before
     assert "trained on composed_shapes_boxes" in model.weights_origin
 
 
