@@ -110,6 +110,8 @@ def study_of(config: SearchConfig, others: Sequence[Study]) -> Study:
 
 def final_miou(study: Study, args: argparse.Namespace) -> dict[str, float]:
     """mIoU, in percent, of a study's winner after a longer training, on both test splits; kept beside the study."""
+    import keras
+
     from model_zoo import create_model
     from pipelines.search.wiring import make_space
     from pipelines.tasks import evaluate
@@ -121,6 +123,7 @@ def final_miou(study: Study, args: argparse.Namespace) -> dict[str, float]:
         config = study.manifest.config
         data = load_dataset(DATA, image_size=(config.image_size,) * 2)
         spec = make_space(config)[0].bind(winner.genotype)
+        keras.utils.set_random_seed(config.seed)
         model = create_model(spec, output="logits")
         recipe = load_recipe(config.quality.recipe).with_epochs(args.final_epochs)
         splits = {**data.splits, "train": data.train.part(range(args.final_images))}
@@ -130,6 +133,7 @@ def final_miou(study: Study, args: argparse.Namespace) -> dict[str, float]:
             recipe,
             run_dir=study.folder.path.parent / f"final_{winner.key}",
             resume=True,
+            seed=config.seed,
             verbose=2,
         )
         write_json(

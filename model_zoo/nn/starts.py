@@ -43,8 +43,8 @@ _DEEPLAB = (
 )
 _PREDICTOR = partial(keras.initializers.RandomNormal, stddev=0.03)
 _TRUNCATED = partial(keras.initializers.TruncatedNormal, stddev=0.03)
-#: Published configs ask for the start of rare classes too, but their depthwise predictors begin at zero: then the
-#: first thousand steps learn that nearly everything is background.
+#: Published configs ask for the start of rare classes too. Their depthwise predictors begin at zero all the same;
+#: here they do as asked, so that training need not learn first that nearly everything is background.
 _SSD = (
     Start(ssd.CLASSES, _PREDICTOR, _RARE_CLASS_BIAS, suffix="_conv2d"),
     Start(ssd.EXTRA, _TRUNCATED),
