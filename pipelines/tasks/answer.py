@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from hw_model.errors import SpecError, UsageError
-from model_zoo.spec.image import ModelSpec
 from model_zoo.text import QuestionPreprocessor, Window, check_vocabulary
 from pipelines.data.augment import Augmentation
 from pipelines.data.batches import Batches
@@ -107,7 +106,6 @@ class Answering(Task):
         split: QuestionSplit,
         preprocessing: Any,
         *,
-        spec: ModelSpec | None = None,
         batch_size: int = 256,
         progress: bool = True,
     ) -> Metrics:

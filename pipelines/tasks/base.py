@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hw_model.errors import UsageError
-from model_zoo.spec.image import ModelSpec
 from pipelines.data.batches import Batches, Preprocess
 from pipelines.data.dataset import ImageDataset, Split
 from pipelines.data.text.splits import TextDataset
@@ -74,11 +73,10 @@ class Task(ABC):
         split: Any,
         preprocessing: Preprocess,
         *,
-        spec: ModelSpec | None = None,
         batch_size: int = 256,
         progress: bool = True,
     ) -> Metrics:
-        """The metrics of a `.tflite` file on all of a split; a detector's outputs mean nothing without its spec."""
+        """The metrics of a `.tflite` file on all of a split."""
 
     def check_fit(self, model: Any, dataset: ImageDataset | TextDataset) -> None:
         """Raises `UsageError` when the model cannot do the task, or its classes are not the data's."""

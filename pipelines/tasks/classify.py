@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model_zoo.spec.image import ModelSpec
 from pipelines.data.batches import Batches, LabelBatches, Preprocess, as_keras, plain_errors
 from pipelines.data.dataset import LabelSplit
 from pipelines.tasks.base import Metrics, Task, input_shape_of, preprocessing_of
@@ -58,7 +57,6 @@ class Classification(Task):
         split: LabelSplit,
         preprocessing: Preprocess,
         *,
-        spec: ModelSpec | None = None,
         batch_size: int = 256,
         progress: bool = True,
     ) -> Metrics:

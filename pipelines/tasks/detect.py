@@ -76,11 +76,10 @@ class Detection(Task):
         split: BoxSplit,
         preprocessing: Preprocess,
         *,
-        spec: ModelSpec | None = None,
         batch_size: int = 256,
         progress: bool = True,
     ) -> Metrics:
-        score, loss = score_file(path, split, preprocessing, spec=spec, progress=progress)
+        score, loss = score_file(path, split, preprocessing, progress=progress)
         return metrics_of(score, loss)
 
 
@@ -121,27 +120,26 @@ def score_file(
     split: BoxSplit,
     preprocessing: Preprocess,
     *,
-    spec: ModelSpec | None = None,
     progress: bool = True,
     num_classes: int | None = None,
 ) -> tuple["BoxScore", float | None]:
     """How well a `.tflite` file detects on all of a split; no loss for one that post-processes.
 
-    `spec` tells the anchors of a file that does not hold them; `num_classes` are those of the data.
+    `num_classes` are those of the data.
 
     Raises:
         UsageError: the file is no detector, has other classes, or its anchors are not known.
     """
     from pipelines.export.detector import DetectorRunner
 
-    with DetectorRunner(path, anchors=None if spec is None else anchors_of(spec)) as runner:
+    with DetectorRunner(path) as runner:
         if num_classes not in (None, runner.num_classes):
             raise UsageError(
                 f"{path} tells {runner.num_classes} classes apart, the data has {num_classes}; they must agree"
             )
         if runner.anchors is None and not runner.postprocesses:
             raise UsageError(
-                f"{path} holds no anchors, so its box codes mean nothing; export the model again, or pass spec="
+                f"{path} holds no anchors, so its box codes mean nothing; export the model again"
             )
         batches = BoxBatches(
             split,

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from hw_model.errors import UsageError
-from model_zoo.spec.image import ModelSpec
 from model_zoo.text import check_vocabulary
 from pipelines.data.augment import Augmentation
 from pipelines.data.batches import Batches
@@ -128,7 +127,6 @@ class MaskedWords(Task):
         split: MaskedSplit,
         preprocessing: Any,
         *,
-        spec: ModelSpec | None = None,
         batch_size: int = 256,
         progress: bool = True,
     ) -> Metrics:

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from hw_model.errors import UsageError
-from model_zoo.spec.image import ModelSpec
 from pipelines.data.batches import Batches, Preprocess, plain_errors
 from pipelines.data.dataset import IGNORED, ImageDataset, MaskSplit
 from pipelines.data.mask_batches import MaskBatches
@@ -106,7 +105,6 @@ class Segmentation(Task):
         split: MaskSplit,
         preprocessing: Preprocess,
         *,
-        spec: ModelSpec | None = None,
         batch_size: int = 256,
         progress: bool = True,
     ) -> Metrics:
