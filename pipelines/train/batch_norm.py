@@ -1,10 +1,11 @@
 """Measures batch-norm statistics afresh where a run was too short for their moving averages."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.data.batches import Batches
 from pipelines.train.freeze import flat_layers, parts_of
@@ -31,38 +32,62 @@ def recalibrate(model: Any, batches: Batches) -> None:
     momenta = [norm.momentum for norm in norms]
     rates = [layer.rate for layer in dropouts]
     count = min(len(batches), -(-_IMAGES // batches.batch_size))
+    sums = [np.zeros(variable.shape) for variable in _statistics(norms)]
     try:
         for layer in dropouts:
             layer.rate = 0.0  # At rate 0 a dropout layer draws nothing, so its seed stays.
+        for norm in norms:
+            norm.momentum = 0.0  # What is left is the last batch's alone.
+        forward = _compiled(model)
         for index in range(count):
-            for norm in norms:
-                # The running mean of the batches so far: the k-th one weighs 1 / (k + 1).
-                norm.momentum = index / (index + 1)
-            model(batches[index][0], training=True)
+            forward(batches[index][0])
+            for total, variable in zip(sums, _statistics(norms), strict=True):
+                total += _array(variable)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         for layer, rate in zip(dropouts, rates, strict=True):
             layer.rate = rate
+    for total, variable in zip(sums, _statistics(norms), strict=True):
+        variable.assign((total / count).astype(variable.dtype))
+
+
+def _compiled(model: Any) -> Callable[[Any], Any]:
+    """One forward pass of a training step; traced under TensorFlow, where its operations one by one are slow."""
+    import keras
+
+    def forward(inputs: Any) -> None:
+        model(inputs, training=True)
+
+    if keras.backend.backend() != "tensorflow":
+        return forward
+    import tensorflow as tf
+
+    traced: Callable[[Any], Any] = tf.function(forward, autograph=False, reduce_retracing=True)
+    return traced
 
 
 @contextmanager
 def recalibrated(model: Any, batches: Batches) -> Iterator[None]:
     """Inside the block the statistics are measured ones; afterwards what they were."""
-    from keras import ops
-
-    variables = [
-        variable
-        for norm in trained_norms(model)
-        for variable in (norm.moving_mean, norm.moving_variance)
-    ]
-    before = [np.array(ops.convert_to_numpy(variable.value)) for variable in variables]
+    variables = _statistics(trained_norms(model))
+    before = [_array(variable) for variable in variables]
     recalibrate(model, batches)
     try:
         yield
     finally:
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
+
+
+def _statistics(norms: list[Any]) -> list[Any]:
+    return [variable for norm in norms for variable in (norm.moving_mean, norm.moving_variance)]
+
+
+def _array(variable: Any) -> npt.NDArray[np.float32]:
+    from keras import ops
+
+    return np.array(ops.convert_to_numpy(variable.value))
 
 
 def _all_layers(model: Any) -> list[Any]:

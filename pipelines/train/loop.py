@@ -134,8 +134,7 @@ def _check_outputs(run: Run) -> bool:
 
     if run.teacher is not None:
         check_softens(run.task, run.model)
-    batches = _batches(run, training=False, batch_size=2)
-    outputs = keras.tree.flatten(run.model(batches[0][0], training=False))
+    outputs = keras.tree.flatten(run.model(_probe(run)[0], training=False))
     scores = [np.asarray(ops.convert_to_numpy(output)) for output in outputs]
     if not all(np.isfinite(each).all() for each in scores):
         raise EdgeZooError(
@@ -159,6 +158,21 @@ def _batches(run: Run, *, training: bool, batch_size: int, stage: Stage | None =
     )
 
 
+def _probe(run: Run) -> tuple[Any, Any]:
+    """Inputs and targets of two examples."""
+    inputs, targets = _batches(run, training=False, batch_size=2)[0]
+    return inputs, targets
+
+
+def _build_losses(lesson: Lesson, probe: tuple[Any, Any]) -> None:
+    """Makes the variables of losses and metrics: those made while a step is traced have it traced twice."""
+    inputs, targets = lesson.teach(*probe) if lesson.teach else probe
+    outputs = lesson.model(inputs, training=False)
+    lesson.model.compute_loss(x=inputs, y=targets, y_pred=outputs)
+    lesson.model.compute_metrics(inputs, targets, outputs)
+    lesson.model.reset_metrics()
+
+
 def _lesson(run: Run, phase: Phase) -> Lesson:
     """What the phase fits; the stage's layers are trainable already."""
     scene = Scene(
@@ -166,7 +180,7 @@ def _lesson(run: Run, phase: Phase) -> Lesson:
         task=run.task,
         from_logits=run.from_logits,
         label_smoothing=run.recipe.label_smoothing,
-        probe=_batches(run, training=False, batch_size=2)[0],
+        probe=_probe(run),
     )
     if run.teacher is None:
         return task_lesson(scene)
@@ -237,6 +251,7 @@ def _run_phase(run: Run, phase: Phase, start: int | None) -> None:
             jit_compile=_jit_compile(),
         )
         optimizer.build(model.trainable_variables)
+        _build_losses(lesson, _probe(run))
         done = phase.first_epoch
         if start is not None and start > phase.first_epoch:
             checkpoint.restore(run.checkpoint, run.model, optimizer, model)
@@ -338,9 +353,9 @@ def _write_csv(path: Path, history: list[dict[str, float]]) -> None:
 
 def _finish(run: Run) -> TrainResult:
     """Evaluates and writes the final weights."""
+    metrics = evaluate(run.model, run.dataset.test, run.preprocessing)
     # Weights alone are kept: Keras would save the optimizer of a compiled model with them.
     run.model.compile(jit_compile=_jit_compile())
-    metrics = evaluate(run.model, run.dataset.test, run.preprocessing)
     if hasattr(run.model, "weights_origin"):
         # Export refuses a zoo model whose weights nobody trained or loaded.
         run.model.weights_origin = f"trained on {run.dataset.name} by {run.recipe.name}"
