@@ -1,6 +1,6 @@
-"""MobileBERT encoders and the heads on them.
+"""MobileBERT and BERT encoders and the heads on them.
 
-Sources: MobileBERT (Sun et al. 2020) and MobileBERT-EdgeTPU as published in the TensorFlow Model Garden,
+Sources: BERT (Devlin et al. 2018), MobileBERT (Sun et al. 2020) and MobileBERT-EdgeTPU as published in the TensorFlow Model Garden,
 official/projects/edgetpu/nlp and official/nlp/modeling/layers/mobile_bert_layers.py.
 """
 
@@ -97,19 +97,28 @@ def _block(encoder: TextEncoder, index: int, b: Builder[H, R], inputs: tuple[H, 
     """One transformer block behind (N, L, hidden) and what masks its scores."""
     x, adder = inputs
     prefix = f"block_{index}_"
-    inner = _bottleneck(encoder, b, x, f"{prefix}bottleneck")
+    plain = encoder.bottleneck is None
+    inner = x if plain else _bottleneck(encoder, b, x, f"{prefix}bottleneck")
     shared = x
-    if encoder.shared_key_query:
+    if encoder.shared_key_query and not plain:
         shared = _bottleneck(encoder, b, x, f"{prefix}shared")
     y = _attention(encoder, index, b, (shared, x, adder))
+    if plain:
+        y = b.dropout(y, encoder.dropout, name=f"{prefix}mix_dropout")
     y = b.add(y, inner, name=f"{prefix}attention_add")
     y = _norm(encoder, b, y, f"{prefix}attention_norm")
     for number in range(encoder.ffns):
         name = f"{prefix}ffn_{number}_"
         z = b.dense(y, encoder.intermediate, name=f"{name}expand")
         z = b.activation(z, encoder.activation, name=f"{name}activation")
-        z = b.dense(z, encoder.bottleneck, name=f"{name}project")
-        y = _norm(encoder, b, b.add(z, y, name=f"{name}add"), f"{name}norm")
+        z = b.dense(z, encoder.inner, name=f"{name}project")
+        last = plain and number == encoder.ffns - 1
+        if plain:
+            z = b.dropout(z, encoder.dropout, name=f"{name}dropout")
+        y = b.add(z, y, name=f"{name}add")
+        y = _norm(encoder, b, y, hidden_layer(index) if last else f"{name}norm")
+    if plain:
+        return y
     y = b.dense(y, encoder.hidden, name=f"{prefix}output_dense")
     y = b.dropout(y, encoder.dropout, name=f"{prefix}output_dropout")
     y = b.add(y, x, name=f"{prefix}output_add")
@@ -117,19 +126,19 @@ def _block(encoder: TextEncoder, index: int, b: Builder[H, R], inputs: tuple[H, 
 
 
 def _bottleneck(encoder: TextEncoder, b: Builder[H, R], x: H, prefix: str) -> H:
-    x = b.dense(x, encoder.bottleneck, name=f"{prefix}_dense")
+    x = b.dense(x, encoder.inner, name=f"{prefix}_dense")
     return _norm(encoder, b, x, f"{prefix}_norm")
 
 
 def _attention(encoder: TextEncoder, index: int, b: Builder[H, R], inputs: tuple[H, H, H]) -> H:
-    """What each position takes from the values of all, `bottleneck` wide."""
+    """What each position takes from the values of all, `inner` wide."""
     shared, x, adder = inputs
     prefix = f"block_{index}_"
-    size = encoder.bottleneck // encoder.heads
-    query = b.dense(shared, encoder.bottleneck, name=f"{prefix}query")
+    size = encoder.inner // encoder.heads
+    query = b.dense(shared, encoder.inner, name=f"{prefix}query")
     query = b.emit(ops.Rescale(factor=size**-0.5), (query,), name=f"{prefix}query_scale")[0]
-    key = b.dense(shared, encoder.bottleneck, name=f"{prefix}key")
-    value = b.dense(x, encoder.bottleneck, name=f"{prefix}value")
+    key = b.dense(shared, encoder.inner, name=f"{prefix}key")
+    value = b.dense(x, encoder.inner, name=f"{prefix}value")
     query = _heads(encoder, b, query, (0, 2, 1, 3), f"{prefix}query")
     key = _heads(encoder, b, key, (0, 2, 3, 1), f"{prefix}key")
     value = _heads(encoder, b, value, (0, 2, 1, 3), f"{prefix}value")
@@ -139,12 +148,12 @@ def _attention(encoder: TextEncoder, index: int, b: Builder[H, R], inputs: tuple
     scores = b.dropout(scores, encoder.attention_dropout, name=f"{prefix}attention_dropout")
     y = b.emit(ops.MatMul(), (scores, value), name=f"{prefix}mix")[0]
     y = b.emit(ops.Transpose(permutation=(0, 2, 1, 3)), (y,), name=f"{prefix}mix_transpose")[0]
-    y = b.reshape(y, (*b.shape(x)[:2], encoder.bottleneck), name=f"{prefix}mix_join")
-    return b.dense(y, encoder.bottleneck, name=f"{prefix}attention_dense")
+    y = b.reshape(y, (*b.shape(x)[:2], encoder.inner), name=f"{prefix}mix_join")
+    return b.dense(y, encoder.inner, name=f"{prefix}attention_dense")
 
 
 def _heads(encoder: TextEncoder, b: Builder[H, R], x: H, order: tuple[int, ...], prefix: str) -> H:
-    """(N, L, heads, size) from (N, L, bottleneck), its axes in another order."""
+    """(N, L, heads, size) from (N, L, inner), its axes in another order."""
     batch, length, width = b.shape(x)
     x = b.reshape(x, (batch, length, encoder.heads, width // encoder.heads), name=f"{prefix}_heads")
     return b.emit(ops.Transpose(permutation=order), (x,), name=f"{prefix}_transpose")[0]

