@@ -24,7 +24,8 @@ WORD_IDS, MASK, TYPE_IDS = "input_word_ids", "input_mask", "input_type_ids"
 POSITIONS = "masked_lm_positions"
 #: Names the initialisers go by.
 SPANS = "spans"
-_WORDS = "word_embedding"
+WORDS = "word_embedding"
+PROJECTION = "embedding_projection"
 #: Source: published layer norms of the teacher and of the masked words.
 _LAYER_NORM = ops.LayerNorm(epsilon=1e-12)
 
@@ -70,13 +71,13 @@ def _embed(tables: TextInput, encoder: TextEncoder, b: Builder[H, R], inputs: tu
     """Words, their neighbours, types and positions as (N, L, hidden)."""
     ids, types = inputs
     words = ops.Embedding(rows=tables.vocabulary_size, width=encoder.embedding)
-    x = b.emit(words, (ids,), name=_WORDS)[0]
+    x = b.emit(words, (ids,), name=WORDS)[0]
     if encoder.trigram:
         following = b.emit(ops.Shift(steps=-1), (x,), name="embedding_next")[0]
         previous = b.emit(ops.Shift(steps=1), (x,), name="embedding_previous")[0]
         x = b.concat((following, x, previous), name="embedding_trigram")
     if b.shape(x)[-1] != encoder.hidden:
-        x = b.dense(x, encoder.hidden, name="embedding_projection")
+        x = b.dense(x, encoder.hidden, name=PROJECTION)
     x = b.emit(ops.PositionEmbedding(rows=tables.max_length), (x,), name="position_embedding")[0]
     kinds = ops.Embedding(rows=tables.types, width=encoder.hidden)
     x = b.add(x, b.emit(kinds, (types,), name="type_embedding")[0], name="embedding_add")
@@ -208,5 +209,5 @@ def _words(spec: TextSpec, b: Builder[H, R], inputs: tuple[H, ...]) -> H:
     if encoder.projected_logits:
         narrow = ops.Dense(units=encoder.embedding, bias=False)
         x = b.emit(narrow, (x,), name="masked_lm_projection")[0]
-    tied = ops.TiedLogits(table=_WORDS, rows=spec.input.vocabulary_size, width=encoder.embedding)
+    tied = ops.TiedLogits(table=WORDS, rows=spec.input.vocabulary_size, width=encoder.embedding)
     return b.emit(tied, (x,), name="masked_lm_logits")[0]

@@ -181,32 +181,6 @@ def count_blocks(model: Any) -> int:
     return found
 
 
-def copy_embedding(model: Any, teacher: Teacher, *, swap_gamma_beta: bool) -> None:
-    """Copies the layers up to the first block by their names.
-
-    With `swap_gamma_beta` the two change places where the kinds of norm differ, as upstream copies them.
-
-    Raises:
-        UsageError: the teacher has other tables, or its layers cannot be read.
-    """
-    theirs = {layer.name: layer for layer in teacher.model.layers} if teacher.model else {}
-    for layer in read_layers(model, {"": hidden_layer(-1)}).layers:
-        if not layer.weights:
-            continue
-        twin = theirs.get(layer.name)
-        shapes = {weight.name: tuple(weight.shape) for weight in layer.weights}
-        held = {weight.name: weight for weight in twin.weights} if twin else {}
-        if {name: tuple(weight.shape) for name, weight in held.items()} != shapes:
-            raise UsageError(
-                f"The embedding of teacher {teacher.name} is no copy for the student's: {layer.name} is not of shape "
-                f"{next(iter(shapes.values()))} there; set distillation.copy_embedding to false"
-            )
-        swapped = swap_gamma_beta and type(twin) is not type(layer)
-        others = {"gamma": "beta", "beta": "gamma"} if swapped else {}
-        for weight in layer.weights:
-            weight.assign(held[others.get(weight.name, weight.name)].value)
-
-
 def _projected(student: Any, teacher: Teacher, own: Answers, answers: Answers, seed: int) -> Any:
     """`student` with its hidden layer behind a 1x1 projection to the teacher's width."""
     import keras
@@ -265,7 +239,7 @@ class _FeatureLink:
 
         return cls(
             student=keras.Model(
-                scene.model.inputs,
+                scene.model.input,
                 {"answer": scene.model.outputs[0], "features": projection(mine)},
             ),
             ask=answers,

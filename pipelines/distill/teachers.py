@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hw_model.errors import EdgeZooError, UnknownNameError, UsageError
+from hw_model.errors import DataError, EdgeZooError, UnknownNameError, UsageError
 from model_zoo.preprocessing import Preprocessing
 
 Floats = npt.NDArray[np.float32]
@@ -99,6 +99,52 @@ def teacher_of(
         ask=lambda inputs: by_name(source(inputs)),
         preprocessing=preprocessing,
     )
+
+
+def weights_file(reference: str) -> Path:
+    """Where the weights of a preset, a weights folder or a Keras model file lie.
+
+    Raises:
+        UnknownNameError: no such preset or file.
+        UsageError: no weights, or not a Keras model.
+    """
+    from model_zoo import presets
+
+    path = Path(reference)
+    if path.suffix == ".keras" and path.is_file():
+        return path
+    if path.is_file():
+        raise UsageError(
+            f"The teacher of a search is a preset, a weights folder or a .keras file. Received: {reference}"
+        )
+    folder, preset = presets.find(reference)
+    if preset.weights is None:
+        raise UsageError(f"{reference} has no weights, which teaches nothing; train it first")
+    return presets.checked_file(folder, preset.weights)
+
+
+def read_teacher(reference: str) -> Teacher:
+    """The teacher in a preset, a weights folder or any Keras model file.
+
+    Raises:
+        UsageError: as `weights_file`.
+        DataError: a damaged file.
+    """
+    from model_zoo import presets
+
+    path = weights_file(reference)
+    if path.suffix != ".keras":
+        return teacher_of(presets.load_model(reference), name=reference)
+    import keras
+
+    import model_zoo.nn.model  # noqa: F401  # its layers, for models of the zoo
+
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except Exception as error:  # zip, JSON, h5py and Keras each raise their own for a damaged file
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise DataError(f"{path} is no Keras model: {lines[0][:200]}") from error
+    return teacher_of(model, name=path.name)
 
 
 def _file_teacher(path: Path, preprocessing: Preprocessing | None) -> Teacher:

@@ -16,11 +16,11 @@ from hw_model.files import atomic_path, write_json, write_text
 from pipelines.data.batches import Batches, as_keras, plain_errors
 from pipelines.data.dataset import ImageDataset, subset
 from pipelines.data.text.splits import TextDataset
+from pipelines.distill.embedding import copy_embedding
 from pipelines.distill.lessons import (
     Lesson,
     Scene,
     check_softens,
-    copy_embedding,
     layer_lesson,
     task_lesson,
     taught_lesson,
@@ -359,6 +359,8 @@ def _finish(run: Run) -> TrainResult:
     if hasattr(run.model, "weights_origin"):
         # Export refuses a zoo model whose weights nobody trained or loaded.
         run.model.weights_origin = f"trained on {run.dataset.name} by {run.recipe.name}"
+        if isinstance(run.dataset, TextDataset):
+            run.model.preprocessing = run.preprocessing
     weights = run.run_dir / FINAL_WEIGHTS
     with atomic_path(weights) as temporary:
         run.model.save_weights(temporary)

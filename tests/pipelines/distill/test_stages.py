@@ -11,7 +11,7 @@ from hw_model.errors import UsageError
 from model_zoo.text import QuestionPreprocessor
 from pipelines.data.text import TextDataset
 from pipelines.distill import teacher_of
-from pipelines.distill.lessons import copy_embedding
+from pipelines.distill.embedding import copy_embedding
 from pipelines.train import TrainResult, checkpoint, train
 
 Make = Callable[..., Any]
@@ -167,6 +167,32 @@ def test_a_network_of_the_zoo_copies_all_of_its_embedding(make_text_model: Make)
     norm = {v.name: v.numpy() for v in student.get_layer("embedding_norm").weights}
     assert not norm["gamma"].any()
     assert (norm["beta"] == 1).all()
+
+
+def test_a_wider_embedding_is_factorised(make_text_model: Make) -> None:
+    bert = {"bottleneck": None, "embedding": 8, "trigram": False, "norm": "layer_norm"}
+    student, teacher = make_text_model(1), make_text_model(2, **bert)
+    words = teacher.get_layer("word_embedding").embeddings
+    # A table that four channels and a mean can hold is held exactly.
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(words.shape[0], 4)) @ rng.normal(size=(4, 8)) + rng.normal(size=8)
+    words.assign(table)
+    copy_embedding(student, teacher_of(teacher), swap_gamma_beta=False)
+    held = student.get_layer("word_embedding").get_weights()[0]
+    assert held.shape == (len(table), 4)
+    assert np.std(held) == pytest.approx(np.std(table), rel=1e-4)
+    beside = np.zeros_like(held)
+    side_by_side = np.concatenate([beside, held, beside], axis=-1)
+    found = student.get_layer("embedding_projection")(side_by_side[None])
+    np.testing.assert_allclose(np.asarray(found)[0], table, atol=1e-4)
+    # Neighbours begin without a say.
+    moved = np.concatenate([beside + 1, held, beside - 1], axis=-1)
+    again = student.get_layer("embedding_projection")(moved[None])
+    np.testing.assert_allclose(np.asarray(again), np.asarray(found), atol=1e-5)
+    positions = teacher.get_layer("position_embedding").get_weights()[0]
+    usual = np.sqrt(np.mean(np.var(table + positions.mean(axis=0), axis=1)))
+    gamma = {v.name: v.numpy() for v in student.get_layer("embedding_norm").weights}["gamma"]
+    np.testing.assert_allclose(gamma, 1 / usual, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
