@@ -49,7 +49,10 @@ def loads(cls: type[T], text: str | bytes) -> T:
             type or out of range; the message starts with the path of the offending field.
     """
     try:
-        data = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        # A decoder made once: `json.loads` makes one for every text that asks for more than the plain one.
+        if isinstance(text, bytes):
+            text = text.decode(json.detect_encoding(text))
+        data = _strict().decode(text)
     except (ValueError, RecursionError) as error:
         raise SpecError("", f"not valid JSON: {error}") from error
     return from_data(cls, data)
@@ -68,6 +71,11 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key in keys if keys.count(key) > 1)
         raise SpecError("", f"key {twice!r} appears twice in one object; keep one of them")
     return result
+
+
+@functools.cache
+def _strict() -> json.JSONDecoder:
+    return json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
 
 
 def _no_constant(name: str) -> Any:
@@ -116,7 +124,8 @@ def _object_decoder(cls: type) -> Decoder:
         if not isinstance(data, dict):
             raise SpecError("", f"must be an object ({cls.__name__}). Received: {data!r}")
         # Types are a part of the key: True equals 1, and only one of them is a width.
-        key = (tuple(data.items()), tuple(map(type, data.values())))
+        held = data.values()
+        key = (*data, *held, *map(type, held))
         try:
             found = known_objects.get(key)
         except TypeError:

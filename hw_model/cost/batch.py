@@ -299,6 +299,7 @@ def _together(stored: Sequence[_Stored]) -> tuple[_Stored, ...]:
     return (_Stored(1, *sums),) if stored else ()
 
 
+@lru_cache(maxsize=1 << 16)
 def _exact(value: float) -> int:
     """The sum of these is what `math.fsum` finds in a report, in whatever order they are added."""
     numerator, denominator = value.as_integer_ratio()

@@ -23,14 +23,22 @@ class OneOf:
             )
 
 
+class _Seen:
+    """Room for what a look through a node found: it is frozen, so one look is enough."""
+
+    __slots__ = ("_closed",)
+    _closed: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class Node(_Seen):
     """Base of all spec parts; `check` runs once no leaf is open."""
 
     TAGGED: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not is_open(self):
+            object.__setattr__(self, "_closed", True)
             self.check()
 
     def check(self) -> None:
@@ -54,6 +62,9 @@ def is_open(value: Any) -> bool:
     if isinstance(value, OneOf):
         return True
     if isinstance(value, Node):
+        # A node that was copied or unpickled has no mark, and is looked through.
+        if getattr(value, "_closed", False):
+            return False
         value = _fields(value)
     elif not isinstance(value, tuple):
         return False

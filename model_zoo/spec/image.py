@@ -91,6 +91,10 @@ class Stack(Node):
                 "kind", "'project' is a 1x1 convolution: kernel, stride and expansion are 1"
             )
 
+    def mid_filters_behind(self, channels: int) -> int:
+        """The expanded width of a block that reads so many channels."""
+        return self.mid_filters or channels * self.expansion
+
     @classmethod
     def settle(cls, values: dict[str, Any]) -> dict[str, Any] | None:
         if values["repeats"] == 0:
@@ -129,10 +133,13 @@ class Backbone(Node):
         require_rate("drop_connect", self.drop_connect)
         if not self.stacks:
             raise SpecError("stacks", "must hold at least one stack")
+        channels = self.stem.filters
         for number, stack in enumerate(self.stacks):
             if stack.group_size is not None:
-                for block in self.blocks_of(number):
-                    _check_groups(block)
+                _check_groups(number, stack, channels)
+                if stack.repeats > 1:
+                    _check_groups(number, stack, stack.filters)
+            channels = stack.filters
 
     def blocks(self) -> Iterator[Block]:
         """Every block in order; drop rates grow linearly over all of them, residual or not."""
@@ -154,7 +161,7 @@ class Backbone(Node):
                 kernel=stack.kernel,
                 stride=stride,
                 in_filters=channels,
-                mid_filters=stack.mid_filters or channels * stack.expansion,
+                mid_filters=stack.mid_filters_behind(channels),
                 filters=stack.filters,
                 residual=stack.residual and stride == 1 and channels == stack.filters,
                 group_size=stack.group_size,
@@ -176,24 +183,24 @@ class Backbone(Node):
         return tuple(sorted({stride.bit_length() - 1 for stride in strides}))
 
 
-def _check_groups(block: Block) -> None:
-    size = block.group_size
+def _check_groups(number: int, stack: Stack, channels: int) -> None:
+    size, mid_filters = stack.group_size, stack.mid_filters_behind(channels)
     if size is None:
         return
-    groups = block.mid_filters // size
-    if block.mid_filters % size or groups < 2 or block.in_filters % groups:
+    groups = mid_filters // size
+    if mid_filters % size or groups < 2 or channels % groups:
         raise SpecError(
-            f"stacks[{block.stack}].group_size",
-            f"must split {block.mid_filters} expanded channels into 2 or more equal groups whose number "
-            f"divides {block.in_filters} input channels; try {_possible_groups(block)}. Received: {size}",
+            f"stacks[{number}].group_size",
+            f"must split {mid_filters} expanded channels into 2 or more equal groups whose number "
+            f"divides {channels} input channels; try {_possible_groups(mid_filters, channels)}. Received: {size}",
         )
 
 
-def _possible_groups(block: Block) -> str:
+def _possible_groups(mid_filters: int, channels: int) -> str:
     sizes = [
-        block.mid_filters // groups
-        for groups in range(2, block.mid_filters + 1)
-        if block.mid_filters % groups == 0 and block.in_filters % groups == 0
+        mid_filters // groups
+        for groups in range(2, mid_filters + 1)
+        if mid_filters % groups == 0 and channels % groups == 0
     ]
     return ", ".join(map(str, sizes[:6])) or "another kind or width"
 

@@ -1,5 +1,7 @@
 """Spaces: specs with open leaves, bound by genotypes."""
 
+import copy
+import pickle
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from hw_model.errors import SpecError, UsageError
 from model_zoo.registry import spec_of
-from model_zoo.spec import ModelSpec, Space, Stack, one_of
+from model_zoo.spec import ModelSpec, Space, Stack, is_open, one_of
 
 
 def _space() -> Space[ModelSpec]:
@@ -96,3 +98,21 @@ def test_a_shared_name_has_one_set_of_values() -> None:
     backbone = replace(spec.backbone, stem=stem, stacks=(row, *spec.backbone.stacks[1:]))
     with pytest.raises(SpecError, match="other values"):
         Space(replace(spec, backbone=backbone))
+
+
+def test_what_is_open_is_told_of_copies_and_of_what_holds_them() -> None:
+    spec = spec_of("mobilenet_edgetpu_v2_tiny")
+    assert isinstance(spec, ModelSpec)
+    for same in (spec, copy.copy(spec), copy.deepcopy(spec), pickle.loads(pickle.dumps(spec))):
+        assert same == spec
+        assert not is_open(same)
+        assert same.graph() == spec.graph()
+    stacks = spec.stacked.stacks
+    wide = replace(stacks[1], filters=one_of(24, 32))
+    space = replace(spec, backbone=replace(spec.stacked, stacks=(stacks[0], wide, *stacks[2:])))
+    for each in (wide, space.backbone, space, pickle.loads(pickle.dumps(space))):
+        assert is_open(each)
+    with pytest.raises(SpecError, match="open choices"):
+        space.graph()
+    with pytest.raises(SpecError, match="filters"):
+        replace(wide, filters=0)
