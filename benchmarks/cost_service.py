@@ -15,12 +15,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
+from cost_speed import walk
 from record import Column, save
 
 from hw_model.service import cost_pb2 as pb
@@ -42,6 +45,8 @@ COLUMNS = (
 )
 LOAD_PROCESSES = 2
 KNOWN_CALLS = 8
+#: Calls of each client before those that count.
+WARMING_CALLS = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +58,8 @@ class Case:
     batch: int
     servers: int = 1
     cached: bool = False
+    #: The shipped networks with other numbers of classes, instead of mutations.
+    heads: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,30 +81,43 @@ def cases(batch: int) -> list[Case]:
         Case(what="new models, one port each", workers=1, servers=2, batch=batch),
         Case(what="new models, small batches", workers=2, batch=max(1, batch // 4)),
         Case(what="new models, one a call", workers=2, batch=1),
+        Case(what="shipped models with new heads", workers=2, batch=batch, heads=True),
         Case(what="known models, from the cache", workers=2, batch=32, cached=True),
     ]
 
 
-def payloads(count: int, batch: int, first: int) -> list[bytes]:
-    """Serialized batches of architectures no other batch holds: shipped ones with other numbers of classes."""
+def jobs_of(case: Case, part: int, clients: int, calls: int, before: int) -> list[list[bytes]]:
+    """What the clients of one process send; known models are the same few calls' worth for all, again and again."""
+    if case.cached:
+        return [(heads(KNOWN_CALLS, case.batch, 0) * calls)[:calls]] * clients
+    count = clients * calls
+    if case.heads:
+        found = heads(count, case.batch, (before + part * count) * case.batch)
+    else:
+        found = proposals(count, case.batch, seed=LOAD_PROCESSES * before + part)
+    return [found[client::clients] for client in range(clients)]
+
+
+def proposals(count: int, batch: int, seed: int) -> list[bytes]:
+    """Batches of what a search proposes: mutations of networks met shortly before, no two the same."""
+    texts = (spec.to_json().encode() for _, spec in walk(seed))
+    return [serialized(islice(texts, batch)) for _ in range(count)]
+
+
+def heads(count: int, batch: int, first: int) -> list[bytes]:
+    """Batches of architectures no other batch holds: shipped ones with other numbers of classes."""
     specs = [spec_of(name) for name in entries()]
-    texts = [spec.to_json() for spec in specs if spec.head is not None]
-    result = []
-    for call in range(count):
-        numbers = range(first + call * batch, first + (call + 1) * batch)
-        requests = [
-            pb.EstimateRequest(id=n, spec_json=with_classes(texts[n % len(texts)], n // len(texts)))
-            for n in numbers
-        ]
-        result.append(pb.EstimateBatchRequest(requests=requests).SerializeToString())
-    return result
+    texts = [spec.to_json() for spec in specs if spec.num_classes is not None]
+    numbers = iter(range(first, first + count * batch))
+    each = (with_classes(texts[n % len(texts)], n // len(texts)) for n in numbers)
+    return [serialized(islice(each, batch)) for _ in range(count)]
 
 
-def jobs_of(case: Case, client: int, calls: int) -> list[bytes]:
-    """What a client sends; known models are the same few calls' worth for all, again and again."""
-    if not case.cached:
-        return payloads(calls, case.batch, client * calls * case.batch)
-    return (payloads(KNOWN_CALLS, case.batch, 0) * calls)[:calls]
+def serialized(texts: Iterable[bytes]) -> bytes:
+    """A batch of specs."""
+    requests = [pb.EstimateRequest(id=n, spec_json=text) for n, text in enumerate(texts)]
+    payload: bytes = pb.EstimateBatchRequest(requests=requests).SerializeToString()
+    return payload
 
 
 def with_classes(text: str, number: int) -> bytes:
@@ -106,10 +126,17 @@ def with_classes(text: str, number: int) -> bytes:
 
 
 def load(
-    addresses: list[str], case: Case, part: int, clients: int, calls: int, start: Barrier, out: Any
+    addresses: list[str],
+    case: Case,
+    part: int,
+    clients: int,
+    calls: int,
+    before: int,
+    start: Barrier,
+    out: Any,
 ) -> None:
     """One load process: every client has a connection of its own and calls back to back."""
-    jobs = [jobs_of(case, part * clients + client, calls) for client in range(clients)]
+    jobs = jobs_of(case, part, clients, calls, before)
     latencies: list[float] = []
     errors: list[str] = []
 
@@ -214,9 +241,9 @@ def measure(case: Case, clients: int, calls: int) -> dict[str, Any]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         servers = [stack.enter_context(Server(case, folder)) for _ in range(case.servers)]
         addresses = [server.address for server in servers]
-        run_load(addresses, case, clients, KNOWN_CALLS)
+        run_load(addresses, case, clients, WARMING_CALLS, before=0)
         before = [server.cpu_s() for server in servers]
-        loads = run_load(addresses, case, clients, calls)
+        loads = run_load(addresses, case, clients, calls, before=clients * WARMING_CALLS)
         after = [server.cpu_s() for server in servers]
     front_s, worker_s = (
         sum(z[part] - a[part] for a, z in zip(before, after, strict=True)) for part in (0, 1)
@@ -242,13 +269,13 @@ def measure(case: Case, clients: int, calls: int) -> dict[str, Any]:
     }
 
 
-def run_load(addresses: list[str], case: Case, clients: int, calls: int) -> list[Load]:
-    """What the load processes saw."""
+def run_load(addresses: list[str], case: Case, clients: int, calls: int, before: int) -> list[Load]:
+    """What the load processes saw; `before` calls with other models came earlier."""
     context = multiprocessing.get_context("spawn")
     start, out = context.Barrier(LOAD_PROCESSES), context.Queue()
     each = clients // LOAD_PROCESSES
     processes = [
-        context.Process(target=load, args=(addresses, case, part, each, calls, start, out))
+        context.Process(target=load, args=(addresses, case, part, each, calls, before, start, out))
         for part in range(LOAD_PROCESSES)
     ]
     for process in processes:
@@ -268,6 +295,7 @@ def main() -> None:
         "--batch", type=int, default=8, help="models a call where throughput is compared"
     )
     args = parser.parse_args()
+    load_before = os.getloadavg()[0]
     rows = []
     for case in cases(args.batch):
         rows.append(measure(case, args.clients, args.calls))
@@ -282,6 +310,9 @@ def main() -> None:
         columns=COLUMNS,
         rows=rows,
         notes=[
+            "New models are mutations, each sent once, of networks of the classification space, as a search proposes "
+            f"them, after {WARMING_CALLS} calls of each client that do not count. What else the machine did: load "
+            f"{load_before:.1f} before this began.",
             f"{args.clients} clients on the machine of the service, each calling back to back: what they wait for is "
             "mostly each other.",
             f"Two workers give {linear:.0%} of twice one worker's models/s, two servers {apart:.0%}: clients and the "

@@ -4,9 +4,11 @@
 """
 
 import argparse
+import hashlib
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -39,7 +41,7 @@ PARENTS = 64
 BEFORE = 5
 
 
-def mutated(count: int, seed: int = 0) -> list[tuple[tuple[int, ...], ModelSpec]]:
+def walk(seed: int = 0) -> Iterator[tuple[tuple[int, ...], ModelSpec]]:
     """Different networks of the classification space, by one to several genes away from one met shortly before.
 
     The first parent is MobileNetEdgeTPUv2-S; there is no selection, so the walk covers more than a search would.
@@ -48,13 +50,22 @@ def mutated(count: int, seed: int = 0) -> list[tuple[tuple[int, ...], ModelSpec]
     cardinalities = np.asarray(space.cardinalities)
     rng = np.random.default_rng(seed)
     found = [genotype_of(space, spec_of("mobilenet_edgetpu_v2_s"))]
-    specs: dict[ModelSpec, tuple[int, ...]] = {}
-    while len(specs) < count:
+    seen: set[bytes] = set()
+    while True:
         recent = found[-PARENTS:]
         parents = np.asarray([recent[i] for i in rng.integers(0, len(recent), size=PARENTS)])
         found = [tuple(row) for row in mutate(rng, parents, cardinalities, 2.0).tolist()]
-        specs.update((space.bind(row), row) for row in found)
-    return [(row, spec) for spec, row in specs.items()][:count]
+        for row in found:
+            spec = space.bind(row)
+            name = hashlib.sha256(spec.to_json().encode()).digest()
+            if name not in seen:
+                seen.add(name)
+                yield row, spec
+
+
+def mutated(count: int, seed: int = 0) -> list[tuple[tuple[int, ...], ModelSpec]]:
+    """The first networks of a `walk`."""
+    return list(islice(walk(seed), count))
 
 
 def times_ms(jobs: list[Any]) -> list[float]:
