@@ -1,7 +1,7 @@
 """MobileBERT and BERT encoders and the heads on them.
 
-Sources: BERT (Devlin et al. 2018), MobileBERT (Sun et al. 2020) and MobileBERT-EdgeTPU as published in the TensorFlow Model Garden,
-official/projects/edgetpu/nlp and official/nlp/modeling/layers/mobile_bert_layers.py.
+Sources: BERT (Devlin et al. 2018), MobileBERT (Sun et al. 2020) and MobileBERT-EdgeTPU as published in the
+TensorFlow Model Garden, official/projects/edgetpu/nlp and official/nlp/modeling/layers/mobile_bert_layers.py.
 """
 
 from functools import partial

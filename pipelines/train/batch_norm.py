@@ -25,34 +25,59 @@ def is_settled(model: Any, steps: int) -> bool:
     return not momenta or max(momenta) ** steps <= _SETTLED_WEIGHT
 
 
+class Recalibration:
+    """Measures the statistics of all trained batch norms of a model; which those are must not change."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.norms = trained_norms(model)
+        self._forward: Callable[[Any], Any] | None = None
+
+    def measure(self, batches: Batches) -> None:
+        """Sets the statistics to their mean over about 1,000 images."""
+        dropouts = [layer for layer in _all_layers(self.model) if getattr(layer, "rate", None)]
+        momenta = [norm.momentum for norm in self.norms]
+        rates = [layer.rate for layer in dropouts]
+        count = min(len(batches), -(-_IMAGES // batches.batch_size))
+        statistics = _statistics(self.norms)
+        sums = [np.zeros(variable.shape) for variable in statistics]
+        try:
+            for layer in dropouts:
+                layer.rate = 0.0  # At rate 0 a dropout layer draws nothing, so its seed stays.
+            for norm in self.norms:
+                norm.momentum = 0.0  # What is left is the last batch's alone.
+            self._forward = self._forward or _traced(self.model)
+            for index in range(count):
+                self._forward(batches[index][0])
+                for total, variable in zip(sums, statistics, strict=True):
+                    total += _array(variable)
+        finally:
+            for norm, momentum in zip(self.norms, momenta, strict=True):
+                norm.momentum = momentum
+            for layer, rate in zip(dropouts, rates, strict=True):
+                layer.rate = rate
+        for total, variable in zip(sums, statistics, strict=True):
+            variable.assign((total / count).astype(variable.dtype))
+
+    @contextmanager
+    def measured(self, batches: Batches) -> Iterator[None]:
+        """Inside the block the statistics are measured ones; afterwards what they were."""
+        variables = _statistics(self.norms)
+        before = [_array(variable) for variable in variables]
+        self.measure(batches)
+        try:
+            yield
+        finally:
+            for variable, value in zip(variables, before, strict=True):
+                variable.assign(value)
+
+
 def recalibrate(model: Any, batches: Batches) -> None:
     """Sets the statistics of every trained batch norm to their mean over about 1,000 images."""
-    norms = trained_norms(model)
-    dropouts = [layer for layer in _all_layers(model) if getattr(layer, "rate", None)]
-    momenta = [norm.momentum for norm in norms]
-    rates = [layer.rate for layer in dropouts]
-    count = min(len(batches), -(-_IMAGES // batches.batch_size))
-    sums = [np.zeros(variable.shape) for variable in _statistics(norms)]
-    try:
-        for layer in dropouts:
-            layer.rate = 0.0  # At rate 0 a dropout layer draws nothing, so its seed stays.
-        for norm in norms:
-            norm.momentum = 0.0  # What is left is the last batch's alone.
-        forward = _compiled(model)
-        for index in range(count):
-            forward(batches[index][0])
-            for total, variable in zip(sums, _statistics(norms), strict=True):
-                total += _array(variable)
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        for layer, rate in zip(dropouts, rates, strict=True):
-            layer.rate = rate
-    for total, variable in zip(sums, _statistics(norms), strict=True):
-        variable.assign((total / count).astype(variable.dtype))
+    Recalibration(model).measure(batches)
 
 
-def _compiled(model: Any) -> Callable[[Any], Any]:
+def _traced(model: Any) -> Callable[[Any], Any]:
     """One forward pass of a training step; traced under TensorFlow, where its operations one by one are slow."""
     import keras
 
@@ -65,19 +90,6 @@ def _compiled(model: Any) -> Callable[[Any], Any]:
 
     traced: Callable[[Any], Any] = tf.function(forward, autograph=False, reduce_retracing=True)
     return traced
-
-
-@contextmanager
-def recalibrated(model: Any, batches: Batches) -> Iterator[None]:
-    """Inside the block the statistics are measured ones; afterwards what they were."""
-    variables = _statistics(trained_norms(model))
-    before = [_array(variable) for variable in variables]
-    recalibrate(model, batches)
-    try:
-        yield
-    finally:
-        for variable, value in zip(variables, before, strict=True):
-            variable.assign(value)
 
 
 def _statistics(norms: list[Any]) -> list[Any]:

@@ -252,6 +252,7 @@ def _run_phase(run: Run, phase: Phase, start: int | None) -> None:
         )
         optimizer.build(model.trainable_variables)
         _build_losses(lesson, _probe(run))
+        norms = batch_norm.Recalibration(run.model)
         done = phase.first_epoch
         if start is not None and start > phase.first_epoch:
             checkpoint.restore(run.checkpoint, run.model, optimizer, model)
@@ -263,7 +264,7 @@ def _run_phase(run: Run, phase: Phase, start: int | None) -> None:
                     as_keras(batches),
                     initial_epoch=done,
                     epochs=phase.last_epoch,
-                    callbacks=_callbacks(run, stage, batches, judged=lesson.judged),
+                    callbacks=_callbacks(run, stage, batches, norms if lesson.judged else None),
                     # `batches` shuffles by itself; Keras' own shuffle draws from a global generator
                     # that no checkpoint holds.
                     shuffle=False,
@@ -272,10 +273,13 @@ def _run_phase(run: Run, phase: Phase, start: int | None) -> None:
         else:
             optimizer.finalize_variable_values(model.trainable_variables)
         if not batch_norm.is_settled(run.model, _steps(optimizer)):
-            batch_norm.recalibrate(run.model, _first_batches(run, stage))
+            norms.measure(_first_batches(run, stage))
 
 
-def _callbacks(run: Run, stage: Stage, batches: Batches, *, judged: bool) -> list[Any]:
+def _callbacks(
+    run: Run, stage: Stage, batches: Batches, norms: batch_norm.Recalibration | None
+) -> list[Any]:
+    """`norms` are those of the student, None where it is not worth an evaluation."""
     import keras
 
     test = subset(run.dataset.test, run.recipe.eval_images or len(run.dataset.test))
@@ -295,8 +299,11 @@ def _callbacks(run: Run, stage: Stage, batches: Batches, *, judged: bool) -> lis
                     f"The loss became {logs['loss']} in epoch {epoch + 1}; lower "
                     "optimizer.learning_rate or set optimizer.clip_norm in the recipe."
                 )
-            if judged:
-                with averaged_weights(self.model), settled_statistics(self.model, run, stage):
+            if norms is not None:
+                with (
+                    averaged_weights(self.model),
+                    settled_statistics(norms, run, stage, self.model),
+                ):
                     metrics = evaluate(run.model, test, run.preprocessing)
                 logs |= {f"val_{name}": value for name, value in metrics.items()}
             row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
@@ -318,12 +325,14 @@ def _callbacks(run: Run, stage: Stage, batches: Batches, *, judged: bool) -> lis
 
 
 @contextmanager
-def settled_statistics(model: Any, run: Run, stage: Stage) -> Iterator[None]:
+def settled_statistics(
+    norms: batch_norm.Recalibration, run: Run, stage: Stage, fitted: Any
+) -> Iterator[None]:
     """Inside the block batch norms hold statistics fit for evaluation, early in a run too."""
-    if batch_norm.is_settled(model, _steps(model.optimizer)):
+    if batch_norm.is_settled(norms.model, _steps(fitted.optimizer)):
         yield
     else:
-        with batch_norm.recalibrated(model, _first_batches(run, stage)):
+        with norms.measured(_first_batches(run, stage)):
             yield
 
 

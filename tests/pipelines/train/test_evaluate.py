@@ -9,7 +9,7 @@ import pytest
 from hw_model.errors import UsageError
 from pipelines.data import ImageDataset, LabelBatches
 from pipelines.train import evaluate, predict, recalibrate, score
-from pipelines.train.batch_norm import is_settled, recalibrated
+from pipelines.train.batch_norm import Recalibration, is_settled
 
 pytestmark = pytest.mark.backends
 
@@ -85,7 +85,7 @@ def test_recalibrated_statistics_are_those_of_the_images(
     images = np.concatenate([batches[index][0] for index in range(len(batches))])
     stem = keras.ops.convert_to_numpy(model.get_layer("stem")(images))
     seeds = [keras.ops.convert_to_numpy(v.value) for v in model.variables]
-    with recalibrated(model, batches):
+    with Recalibration(model).measured(batches):
         mean = keras.ops.convert_to_numpy(norm.moving_mean.value)
         np.testing.assert_allclose(mean, stem.mean(axis=(0, 1, 2)), rtol=1e-3, atol=1e-5)
     for before, variable in zip(seeds, model.variables, strict=True):
