@@ -1,11 +1,12 @@
 """`edgezoo cost`: latency and energy of one inference on a target, and why the slow layers are slow."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hw_model.errors import UsageError
-from pipelines.cli.answer import Answer
+from pipelines.cli.answer import Answer, table
 from pipelines.cli.options import (
     add_cost_service,
     add_evaluator,
@@ -70,6 +71,7 @@ def run(args: argparse.Namespace) -> Answer:
     """Costs the model; the page is written before anything is printed."""
     from hw_model.io.html import write_html
     from hw_model.io.text import format_report
+    from pipelines.utilization import HEADINGS, use_by_part
 
     if args.top < 0:
         raise UsageError(f"--top must be at least 0. Received: {args.top}")
@@ -102,6 +104,10 @@ def run(args: argparse.Namespace) -> Answer:
         raise UsageError("--objective belongs to --schedule")
     report = _report(graph, args)
     text = format_report(report, slowest=None if args.all else args.top).rstrip()
+    uses = use_by_part(report)
+    if uses:
+        rows = [(f"  {use.part}" if use.part else use.name, *use.figures()) for use in uses]
+        text += f"\n\nBlock by block\n{table(HEADINGS, rows)}"
     if args.html:
         write_html(report, args.html)
         text += f"\n\nPage written to {args.html}"
@@ -110,7 +116,7 @@ def run(args: argparse.Namespace) -> Answer:
 
         write_trace(graph, report.target, args.trace)
         text += f"\n\nTimeline written to {args.trace}; open it at ui.perfetto.dev"
-    data = {"model": args.model, **report.to_dict()}
+    data = {"model": args.model, **report.to_dict(), "parts": [asdict(use) for use in uses]}
     if args.memory or args.memory_svg:
         from hw_model.io.memory_map import show_memory
 

@@ -6,6 +6,7 @@ from hw_model.io.text import BINDING_WORDS, megabytes, shape_text, time_by_bindi
 from pipelines.report.chart import BOTTOM, LEFT, RIGHT, TOP, WIDTH, ticks
 from pipelines.report.markup import Html, el, join, table
 from pipelines.report.page import Section, figures, note
+from pipelines.utilization import HEADINGS, use_by_part
 
 SLOWEST = 5
 _HEIGHT = 250.0
@@ -20,6 +21,7 @@ def cost_section(report: CostReport, *, title: str = "", slowest: int = SLOWEST)
                 cost_figures(report),
                 el("h3", "Where the time goes"),
                 time_bars(report),
+                parts_table(report),
                 el("h3", "Each layer, in execution order"),
                 layer_chart(report),
                 el("h3", "The slowest, and why"),
@@ -69,6 +71,26 @@ def time_bars(report: CostReport) -> Html:
         share = f"{us / 10 / report.latency_ms:.0f} %"
         rows.append((BINDING_WORDS[name], bar, f"{us / 1e3:.3f} ms", share))
     return table(("", "", "time", "share"), rows, numeric=(2, 3))
+
+
+def parts_table(report: CostReport) -> Html:
+    """Time and utilization of each transformer block and its parts; nothing for networks without such blocks."""
+    uses = use_by_part(report)
+    if not uses:
+        return join(())
+    rows = [
+        (el("span", f"– {use.part}", class_="note") if use.part else use.name, *use.figures())
+        for use in uses
+    ]
+    return join(
+        (
+            el("h3", "Each block"),
+            note(
+                "Blocks in a row that cost the same stand together; time and work are those of one."
+            ),
+            table(HEADINGS, rows, numeric=(1, 2, 3, 4)),
+        )
+    )
 
 
 def layer_chart(report: CostReport) -> Html:

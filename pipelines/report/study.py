@@ -3,11 +3,12 @@
 import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from hw_model import codec, estimate
+from hw_model import estimate
 from hw_model.errors import UsageError
-from model_zoo.spec import ModelSpec
+from model_zoo.spec import from_data
 from pipelines.report.chart import Chart, Dot, Line, Mark, draw, ticks
 from pipelines.report.markup import Html, el, join, table
 from pipelines.report.page import Section, figures, legend, note
@@ -17,6 +18,7 @@ from pipelines.search import Budget, Study, Trial, best, front
 from pipelines.search.quality.predictor import PredictorQuality
 from pipelines.search.quality.proxy import PROXIES
 from pipelines.search.ranking import rank_correlation
+from pipelines.search.spaces import space_entry
 from pipelines.search.wiring import make_problem
 from pipelines.tasks import METRIC_WORDS
 
@@ -100,7 +102,7 @@ def pareto_section(study: Study, *, title: str = "Pareto front") -> Section:
 def _published(study: Study, winner: Trial, quantity: str) -> tuple[Mark, ...]:
     """What the published networks of the winner's family cost at this size and width."""
     config = study.manifest.config
-    spec: ModelSpec = codec.from_data(ModelSpec, dict(winner.spec))
+    spec = from_data(dict(winner.spec))
     return tuple(
         Mark(
             x=getattr(estimate(other, target=config.target), quantity), label=name, kind="published"
@@ -158,14 +160,19 @@ def _overview(study: Study, winner: Trial) -> Section:
         (f"{len(study.trials):,}", f"trials{f', {failed} failed' if failed else ''}"),
     ]
     quality = config.quality
+    taught = f", taught by {Path(quality.teacher).name}" if quality.teacher else ""
     source = {
-        "train": f"a short training by recipe {quality.recipe} on {quality.data}",
+        "train": f"a short training by recipe {quality.recipe} on {quality.data}{taught}",
         "predictor": f"a predictor fitted on the study {quality.source}",
         "proxy": f"the proxy {quality.proxy}, which is no accuracy",
     }[quality.kind]
+    size = (
+        f"for {config.sequence_length} of {config.vocabulary_size:,} word pieces"
+        if space_entry(config.space).reads_text
+        else f"at {config.image_size}×{config.image_size}×{config.channels} with {config.num_classes:,} classes"
+    )
     text = (
-        f"Space {config.space} at {config.image_size}×{config.image_size}×{config.channels} with "
-        f"{config.num_classes:,} classes, target {config.target}, sampler "
+        f"Space {config.space} {size}, target {config.target}, sampler "
         f"{study.manifest.phases[-1].sampler}, seed {config.seed}. Quality is {source}."
     )
     return Section(title="What was found", body=join((figures(shown), el("p", text))))

@@ -1,34 +1,40 @@
 """The architecture a study found: its table, how it differs from the published ones, and its cost layer by layer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from hw_model import CostReport, codec, estimate
+from hw_model import CostReport, estimate
 from model_zoo import create_spec, registry
-from model_zoo.spec import BifpnHead, DeepLabHead, ModelSpec, Spec, diff, image_spec
+from model_zoo.spec import BifpnHead, DeepLabHead, Spec, TextSpec, diff, from_data, text_spec
 from pipelines.report.architecture import HEADINGS, architecture, cells
 from pipelines.report.cost import cost_section
 from pipelines.report.markup import Html, el, join, table
 from pipelines.report.page import Section
 from pipelines.search import Study, Trial
+from pipelines.search.spaces.mobilebert_edgetpu import at_width
 
 #: What a network of the space around a family is compared with.
 _PUBLISHED = {
-    "mobilenet_edgetpu_v2": ("tiny", "s"),
-    "autoseg_edgetpu": ("xs", "s", "m"),
-    "spaghettinet_edgetpu": ("s", "m", "l"),
+    "mobilenet_edgetpu_v2": ("mobilenet_edgetpu_v2_tiny", "mobilenet_edgetpu_v2_s"),
+    "autoseg_edgetpu": tuple(f"autoseg_edgetpu_{size}" for size in ("xs", "s", "m")),
+    "spaghettinet_edgetpu": tuple(f"spaghettinet_edgetpu_{size}" for size in ("s", "m", "l")),
+    "mobilebert_edgetpu": (
+        *(f"mobilebert_edgetpu_{size}" for size in ("xxs", "xs", "s", "m")),
+        "mobilebert_baseline",
+    ),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
     name: str
-    spec: ModelSpec
+    spec: Spec
     report: CostReport
 
 
 def winner_sections(study: Study, winner: Trial) -> list[Section]:
     """Architecture and cost of the best trial."""
-    spec: ModelSpec = codec.from_data(ModelSpec, dict(winner.spec))
+    spec = from_data(dict(winner.spec))
     target = study.manifest.config.target
     own = _Compared(f"winner {winner.key}", spec, estimate(spec, target=target))
     others = [
@@ -58,27 +64,31 @@ def architecture_table(spec: Spec) -> Html:
     return table(HEADINGS, rows, numeric=(2, 3, 4, 8, 9))
 
 
-def published_twins(spec: ModelSpec, *, width: float = 1.0) -> list[tuple[str, ModelSpec]]:
+def published_twins(spec: Spec, *, width: float = 1.0) -> list[tuple[str, Spec]]:
     """Published sizes of the spec's family, fitted to its input, classes and output, at a width of the space."""
-    size, head = spec.input, spec.head
-    output = head.output.name if isinstance(head, BifpnHead | DeepLabHead) else None
+    twin = _text_twin if isinstance(spec, TextSpec) else _image_twin
     return [
-        (
-            name if width == 1.0 else f"{name} at width {width:g}",
-            image_spec(
-                create_spec(
-                    name,
-                    num_classes=head.num_classes if head else None,
-                    input_shape=(size.height, size.width, size.channels),
-                    width=width,
-                    strides="fit",
-                    output=output,
-                )
-            ),
-        )
-        for name in (f"{spec.family}_{suffix}" for suffix in _PUBLISHED.get(spec.family, ()))
+        (name if width == 1.0 else f"{name} at width {width:g}", twin(name, spec, width))
+        for name in _PUBLISHED.get(spec.family, ())
         if name in registry.entries()
     ]
+
+
+def _image_twin(name: str, spec: Any, width: float) -> Spec:
+    size, head = spec.input, spec.head
+    return create_spec(
+        name,
+        num_classes=head.num_classes if head else None,
+        input_shape=(size.height, size.width, size.channels),
+        width=width,
+        strides="fit",
+        output=head.output.name if isinstance(head, BifpnHead | DeepLabHead) else None,
+    )
+
+
+def _text_twin(name: str, spec: Any, width: float) -> Spec:
+    twin = replace(text_spec(create_spec(name)), input=spec.input, head=spec.head)
+    return at_width(twin, width)
 
 
 def _comparison(items: list[_Compared]) -> Html:
@@ -102,6 +112,6 @@ def _difference(other: _Compared, own: _Compared) -> Html:
     text = "\n".join(lines) or "The two are equal."
     return el(
         "details",
-        el("summary", f"Differences from {other.name} at this image size ({len(lines)} lines)"),
+        el("summary", f"Differences from {other.name} at this input size ({len(lines)} lines)"),
         el("pre", text),
     )

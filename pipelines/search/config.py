@@ -18,7 +18,7 @@ class QualityConfig:
     """Where quality comes from; fields of other kinds are ignored."""
 
     kind: QualityKind = "train"
-    #: train: data set, recipe (name or path), images per training and per test; 0 takes all.
+    #: train: data set, recipe (name or path), images or questions per training and per test; 0 takes all.
     data: str = "embedded"
     recipe: str = "search_short"
     epochs: int = 0
@@ -26,6 +26,12 @@ class QualityConfig:
     test_images: int = 0
     #: train: the task's metric that is made large, or `exp_loss`; empty for the task's headline.
     metric: str = ""
+    #: train, for networks that read text: the vocabulary's file, and what it held when the study began.
+    vocabulary: str = ""
+    vocabulary_sha256: str = ""
+    #: train: preset, weights folder or Keras model file that trials learn from too, and its weights' SHA-256.
+    teacher: str = ""
+    teacher_sha256: str = ""
     #: train: how many trials are trained again with another seed to measure the rank correlation.
     repeats: int = 6
     #: proxy: its name.
@@ -47,6 +53,9 @@ class SearchConfig:
     image_size: int = 224
     channels: int = 3
     num_classes: int = 1001
+    #: Of spaces that read text, instead of size, channels and classes.
+    sequence_length: int = 384
+    vocabulary_size: int = 30522
     #: Multiplies every width of the space; small images and small machines want less than 1.
     width: float = 1.0
     sampler: str = "auto"

@@ -2,11 +2,9 @@
 
 import os
 import platform
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hw_model import codec
 from hw_model.errors import SpecError, UsageError
 from hw_model.files import write_json, write_text
 from pipelines.search.budget import Budget
@@ -16,7 +14,9 @@ from pipelines.search.trial import Trial
 
 if TYPE_CHECKING:
     from model_zoo.presets import Metric, Training
-    from model_zoo.spec import ModelSpec
+    from model_zoo.spec import Spec
+    from pipelines.data import ImageDataset
+    from pipelines.data.text import TextDataset
 
 COST_FILE = "cost.json"
 SEARCH_FILE = "search.json"
@@ -36,18 +36,19 @@ def export_winner(
     It holds `spec.json`, `cost.json` with every operation, `search.json` with quality, the rank
     correlation behind it, budget and lineage, and the weights of a trained winner. Without weights the
     manifest entry says so, and loading gives an untrained model. A segmentation network becomes a preset that
-    answers with logits, as it is trained; its cost is that of the output it was searched with.
+    answers with logits, as it is trained; its cost is that of the output it was searched with. What
+    was trained on text reads it as in the study.
 
     Raises:
         UsageError: no trial meets the budget, or the study's problem does not consist of specs.
     """
     from model_zoo import presets
-    from model_zoo.spec import ModelSpec
+    from model_zoo.spec import from_data
 
     budget = study.budget if budget is None else budget
     trial = best(study, budget) if trial is None else trial
     try:
-        spec = codec.from_data(ModelSpec, dict(trial.spec))
+        spec = from_data(dict(trial.spec))
     except SpecError as error:
         raise UsageError(f"The trials of this study are no specs of the zoo: {error}") from error
     root = Path(out_dir)
@@ -63,24 +64,29 @@ def export_winner(
     return root / name
 
 
-def _trainable(spec: "ModelSpec") -> "ModelSpec":
-    from model_zoo.spec.heads import change_output
+def _trainable(spec: "Spec") -> "Spec":
+    from model_zoo.spec.heads import change_output, replace_head
 
     if spec.task != "segmentation":
         return spec
-    return replace(spec, head=change_output(spec.head, "logits"))
+    return replace_head(spec, change_output(spec.head, "logits"))
 
 
 def _save_trained(
-    study: Study, trial: Trial, spec: "ModelSpec", weights: Path, root: Path, name: str
+    study: Study, trial: Trial, spec: "Spec", weights: Path, root: Path, name: str
 ) -> None:
     from model_zoo import presets
     from model_zoo.nn.model import ZooModel
-    from pipelines.data import load_dataset
+    from model_zoo.spec import TextSpec
+    from pipelines.search.quality.texts import reading_of
 
-    config = study.manifest.config
-    data = load_dataset(config.quality.data, image_size=(config.image_size,) * 2)
-    model = ZooModel(spec, class_names=data.class_names, name=spec.family)
+    data = _data(study)
+    model = ZooModel(
+        spec,
+        preprocessing=reading_of(study.manifest.config) if isinstance(spec, TextSpec) else None,
+        class_names=data.class_names,
+        name=spec.family,
+    )
     presets.load_weights(model, weights)
     presets.save_preset(
         model,
@@ -90,6 +96,17 @@ def _save_trained(
         training=_training(study, trial, data.name),
         metrics=_metrics(study, trial, data.name),
     )
+
+
+def _data(study: Study) -> "ImageDataset | TextDataset":
+    from pipelines.data import load_dataset
+    from pipelines.data.text import question_dataset
+    from pipelines.search.spaces import space_entry
+
+    config = study.manifest.config
+    if space_entry(config.space).reads_text:
+        return question_dataset(config.quality.data)
+    return load_dataset(config.quality.data, image_size=(config.image_size,) * 2)
 
 
 def _training(study: Study, trial: Trial, dataset: str) -> "Training":
@@ -125,9 +142,10 @@ def _metrics(study: Study, trial: Trial, dataset: str) -> "tuple[Metric, ...]":
     )
 
 
-def _untrained(spec: "ModelSpec", root: Path, name: str) -> Any:
+def _untrained(spec: "Spec", root: Path, name: str) -> Any:
     from model_zoo import presets
     from model_zoo.nn.model import default_preprocessing
+    from model_zoo.spec import ModelSpec
 
     graph = spec.graph()
     return presets.Preset(
@@ -139,20 +157,20 @@ def _untrained(spec: "ModelSpec", root: Path, name: str) -> Any:
         macs=graph.macs,
         spec=presets.record(root, f"{name}/{presets.SPEC_FILE}"),
         weights=None,
-        preprocessing=default_preprocessing(spec),
+        preprocessing=default_preprocessing(spec) if isinstance(spec, ModelSpec) else None,
         class_names=(),
         licence="Apache-2.0",
         data_licence="none: untrained",
     )
 
 
-def _cost_report(study: Study, spec: "ModelSpec") -> Any:
+def _cost_report(study: Study, spec: "Spec") -> Any:
     from hw_model import estimate
 
     return estimate(spec, target=study.manifest.config.target).to_dict()
 
 
-def _search_record(study: Study, trial: Trial, budget: Budget, spec: "ModelSpec") -> dict[str, Any]:
+def _search_record(study: Study, trial: Trial, budget: Budget, spec: "Spec") -> dict[str, Any]:
     from model_zoo.spec import BifpnHead, DeepLabHead
 
     config = study.manifest.config

@@ -31,7 +31,7 @@ def run_search(
     Raises:
         UsageError: the folder holds a study already, or nothing meets the budget (names the nearest).
     """
-    config = _with_hash(config)
+    config = _with_hashes(config)
     place = StudyFolder(config.folder)
     tools = Tools(config, place, problem, evaluator, executor, progress)
     with place.locked(config), tools:
@@ -123,8 +123,13 @@ def rebudget(
                 raise
 
 
-def _with_hash(config: SearchConfig) -> SearchConfig:
-    """The config with what its pruning file holds now, wherever the study is resumed from."""
+def _with_hashes(config: SearchConfig) -> SearchConfig:
+    """The config with what its files hold now, wherever the study is resumed from."""
+    quality = config.quality
+    if quality.vocabulary or quality.teacher:
+        from pipelines.search.quality.files import with_hashes
+
+        config = replace(config, quality=with_hashes(quality))
     if not config.prune or config.prune_sha256:
         return config
     from pipelines.search.spaces import space_entry

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hw_model.cost.batch import SpecCost
     from hw_model.service import CostClient
     from hw_model.targets import Target
-    from model_zoo.spec import ModelSpec, Space
+    from model_zoo.spec import Space, Spec
 
 QUANTITIES = ("latency_ms", "energy_mj")
 
@@ -48,7 +48,7 @@ def make_problem(config: SearchConfig, *, service: "CostClient | None" = None) -
     )
 
 
-def make_space(config: SearchConfig) -> "tuple[Space[ModelSpec], str]":
+def make_space(config: SearchConfig) -> "tuple[Space[Any], str]":
     """The space of the config, pruned where it says so, and what that adds to the space's identity.
 
     Raises:
@@ -61,12 +61,7 @@ def make_space(config: SearchConfig) -> "tuple[Space[ModelSpec], str]":
     from pipelines.search.spaces import space_entry
 
     entry = space_entry(config.space)
-    space = entry.make(
-        image_size=config.image_size,
-        channels=config.channels,
-        num_classes=config.num_classes,
-        width=config.width,
-    )
+    space = entry.of(config)
     if not config.prune:
         return space, ""
     entry.check_prunable()
@@ -85,13 +80,13 @@ def make_space(config: SearchConfig) -> "tuple[Space[ModelSpec], str]":
 
 def _costs_here(
     target: "Target",
-) -> "Callable[[Sequence[ModelSpec]], list[SpecCost | EdgeZooError]]":
+) -> "Callable[[Sequence[Spec]], list[SpecCost | EdgeZooError]]":
     """What a service's client does, in this process."""
     from hw_model.cost.batch import coster_for
 
     cost_of = coster_for(target)
 
-    def one(spec: "ModelSpec") -> "SpecCost | EdgeZooError":
+    def one(spec: "Spec") -> "SpecCost | EdgeZooError":
         try:
             return cost_of(spec)
         except SpecError as error:
@@ -101,11 +96,11 @@ def _costs_here(
 
 
 def _costs(
-    target: "Target", ask: "Callable[[Sequence[ModelSpec]], list[SpecCost | EdgeZooError]]"
-) -> "Callable[[Sequence[ModelSpec]], list[Cost | Refusal]]":
+    target: "Target", ask: "Callable[[Sequence[Spec]], list[SpecCost | EdgeZooError]]"
+) -> "Callable[[Sequence[Spec]], list[Cost | Refusal]]":
     """Costs of specs on a target, with the sizes that proxies and predictors read."""
 
-    def cost(spec: "ModelSpec", found: "SpecCost | EdgeZooError") -> Cost | Refusal:
+    def cost(spec: "Spec", found: "SpecCost | EdgeZooError") -> Cost | Refusal:
         if isinstance(found, SpecError):
             return Refusal(reason=str(found))
         if isinstance(found, EdgeZooError):
@@ -126,10 +121,13 @@ def _costs(
     return lambda specs: [cost(*pair) for pair in zip(specs, ask(specs), strict=True)]
 
 
-def _block_counts(spec: "ModelSpec") -> dict[str, int]:
+def _block_counts(spec: "Spec") -> dict[str, int]:
     """How many blocks, or layers of nodes, there are, in all and of each kind."""
-    from model_zoo.spec import NodeBackbone
+    from model_zoo.spec import NodeBackbone, TextSpec
 
+    if isinstance(spec, TextSpec):
+        encoder = spec.encoder
+        return {"blocks": encoder.blocks, "feed_forward": encoder.blocks * encoder.ffns}
     if isinstance(spec.backbone, NodeBackbone):
         kinds: list[str] = [layer.kind for node in spec.backbone.nodes for layer in node.layers]
         counted = ("separable", "ibn", "gc_ibn")

@@ -1,11 +1,11 @@
-"""Quality by a short training on real images: the task's headline metric on images held out of the training split."""
+"""Quality by a short training on real data: the task's headline metric on what is held out of the training split."""
 
 import json
 import math
 import shutil
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,15 @@ from hw_model.files import write_json
 from pipelines.search.config import SearchConfig
 from pipelines.search.problem import Candidate, Genotype
 from pipelines.search.quality.base import Outcome, Quality, QualityStatement
+from pipelines.search.quality.files import check_unchanged
+from pipelines.search.quality.texts import part_questions, reading_of
 from pipelines.search.ranking import rank_correlation
 from pipelines.search.trial import Trial, trial_seed
 
 if TYPE_CHECKING:
     from pipelines.data import ImageDataset, Split
+    from pipelines.data.text import TextDataset
+    from pipelines.distill import Teacher
     from pipelines.train import Recipe
 
 WEIGHTS_FILE = "model.weights.h5"
@@ -30,6 +34,17 @@ _HELD_OUT_SHARE = 0.2
 _REPEATS_FILE = "repeats.json"
 #: Images of masks and boxes are composed or decoded each time they are read, unless they are no more than this.
 _KEPT_BYTES = 1 << 28
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Loaded:
+    """What every training of a study shares; `reading` turns texts into inputs."""
+
+    dataset: "ImageDataset | TextDataset"
+    recipe: "Recipe"
+    space: Any
+    reading: Any = None
+    teacher: "Teacher | None" = None
 
 
 class TrainedQuality:
@@ -43,11 +58,12 @@ class TrainedQuality:
         self._config = config
         self._artifacts = artifacts
         quality = config.quality
-        self.name = f"recipe {Path(quality.recipe).stem} on {quality.data}"
-        self._loaded: tuple[ImageDataset, Recipe, Any] | None = None
+        taught = f", taught by {Path(quality.teacher).name}" if quality.teacher else ""
+        self.name = f"recipe {Path(quality.recipe).stem} on {quality.data}{taught}"
+        self._loaded: _Loaded | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """A worker process loads the images itself."""
+        """A worker process loads the data itself."""
         return {**self.__dict__, "_loaded": None}
 
     def evaluate(self, candidates: Sequence[Candidate], seed: int) -> list[Outcome]:
@@ -104,17 +120,19 @@ class TrainedQuality:
         from pipelines.train import train
 
         started = time.perf_counter()
-        dataset, recipe, space = self._load()
+        loaded = self._load()
+        dataset = loaded.dataset
         keras.utils.set_random_seed(seed)
-        spec = space.bind(genotype)
+        spec = loaded.space.bind(genotype)
         model = create_model(spec, output="logits" if spec.task == "segmentation" else None)
         folder = self._artifacts / key
         result = train(
             model,
             dataset,
-            recipe,
+            loaded.recipe,
             run_dir=folder / "run",
-            preprocessing=model.preprocessing,
+            preprocessing=loaded.reading or model.preprocessing,
+            teacher=loaded.teacher,
             resume=True,
             seed=seed,
             verbose=0,
@@ -136,21 +154,31 @@ class TrainedQuality:
             },
         )
 
-    def _load(self) -> "tuple[ImageDataset, Recipe, Any]":
+    def _load(self) -> _Loaded:
         if self._loaded is None:
+            from pipelines.distill.teachers import read_teacher
+            from pipelines.search.spaces import space_entry
             from pipelines.search.wiring import make_space
             from pipelines.train import load_recipe
 
-            config = self._config
-            recipe = load_recipe(config.quality.recipe)
-            if config.quality.epochs:
-                recipe = recipe.with_epochs(config.quality.epochs)
-            self._loaded = (search_data(config), recipe, make_space(config)[0])
+            config, quality = self._config, self._config.quality
+            check_unchanged(quality)
+            recipe = load_recipe(quality.recipe)
+            if quality.epochs:
+                recipe = recipe.with_epochs(quality.epochs)
+            reads_text = space_entry(config.space).reads_text
+            self._loaded = _Loaded(
+                reading=reading_of(config) if reads_text else None,
+                dataset=search_data(config),
+                recipe=recipe,
+                space=make_space(config)[0],
+                teacher=read_teacher(quality.teacher) if quality.teacher else None,
+            )
         return self._loaded
 
 
-def search_data(config: SearchConfig) -> "ImageDataset":
-    """The training split of the config's data, parted into `train` and, as `test`, the held-out images.
+def search_data(config: SearchConfig) -> "ImageDataset | TextDataset":
+    """The training split of the config's data, parted into `train` and, as `test`, what is held out.
 
     Raises:
         UsageError: the space is for another task or number of classes.
@@ -158,9 +186,12 @@ def search_data(config: SearchConfig) -> "ImageDataset":
     from pipelines.data import load_dataset, subset
     from pipelines.search.spaces import space_entry
 
+    entry = space_entry(config.space)
+    if entry.reads_text:
+        return _search_questions(config)
     whole = load_dataset(config.quality.data, image_size=(config.image_size,) * 2)
     _check_metric(config.quality.metric, whole.task)
-    space_entry(config.space).check_data(whole.name, whole.task)
+    entry.check_data(whole.name, whole.task)
     if whole.num_classes != config.num_classes:
         raise UsageError(
             f"Data set {whole.name} has {whole.num_classes} classes; set num_classes to that. "
@@ -170,6 +201,20 @@ def search_data(config: SearchConfig) -> "ImageDataset":
     limit = config.quality.train_images
     splits = {"train": subset(train, limit) if limit else train, "test": held_out}
     return replace(whole, splits={name: _kept(split) for name, split in splits.items()})
+
+
+def _search_questions(config: SearchConfig) -> "TextDataset":
+    from pipelines.data import subset
+    from pipelines.data.text import QuestionSplit, question_dataset
+
+    whole, quality = question_dataset(config.quality.data), config.quality
+    _check_metric(quality.metric, whole.task)
+    assert isinstance(whole.train, QuestionSplit)
+    count = quality.test_images or max(1, round(len(whole.train) * _HELD_OUT_SHARE))
+    train, held_out = part_questions(whole.train, count)
+    limit = quality.train_images
+    splits = {"train": subset(train, limit) if limit else train, "test": held_out}
+    return replace(whole, splits=splits)
 
 
 def _check_metric(name: str, task: str) -> None:

@@ -3,16 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from hw_model.errors import UnknownNameError, UsageError
-from model_zoo.spec import ModelSpec, Space
-from model_zoo.spec.image import Task
+from model_zoo.spec import Space
 from pipelines.search.spaces import (
     autoseg_edgetpu,
+    mobilebert_edgetpu,
     mobilenet_edgetpu_v2,
     spaghettinet_edgetpu,
 )
 from pipelines.search.spaces.encode import canonical_key, genotype_of
+
+if TYPE_CHECKING:
+    from pipelines.search.config import SearchConfig
 
 __all__ = ["SPACES", "SpaceEntry", "canonical_key", "genotype_of", "space_entry"]
 
@@ -23,15 +27,35 @@ class SpaceEntry:
 
     name: str
     version: int
-    make: Callable[..., Space[ModelSpec]]
-    task: Task
-    #: The image size and classes its family was published for.
-    image_size: int
-    num_classes: int
+    make: Callable[..., Space[Any]]
+    task: str
+    #: The image size and classes its family was published for; none where it reads text.
+    image_size: int = 0
+    num_classes: int = 0
     #: Recipe of a trial's training.
     recipe: str
     #: Whether the block analyzer can tell which of its blocks are never useful.
-    prunable: bool
+    prunable: bool = False
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether its networks read word pieces, not images."""
+        return self.task == "answering"
+
+    def of(self, config: "SearchConfig") -> Space[Any]:
+        """The space for the inputs of a search."""
+        if self.reads_text:
+            return self.make(
+                sequence_length=config.sequence_length,
+                vocabulary_size=config.vocabulary_size,
+                width=config.width,
+            )
+        return self.make(
+            image_size=config.image_size,
+            channels=config.channels,
+            num_classes=config.num_classes,
+            width=config.width,
+        )
 
     def check_data(self, name: str, task: str) -> None:
         """Raises `UsageError` when the space is for another task than data set `name`."""
@@ -69,7 +93,6 @@ _ENTRIES = (
         image_size=512,
         num_classes=32,
         recipe="search_segment_short",
-        prunable=False,
     ),
     *(
         SpaceEntry(
@@ -80,12 +103,18 @@ _ENTRIES = (
             image_size=320,
             num_classes=90,
             recipe="search_detect_short",
-            prunable=False,
         )
         for name, kinds in (
             ("spaghettinet", spaghettinet_edgetpu.KINDS),
             ("spaghettinet_no_gc", spaghettinet_edgetpu.NO_GC),
         )
+    ),
+    SpaceEntry(
+        name="mobilebert",
+        version=mobilebert_edgetpu.VERSION,
+        make=mobilebert_edgetpu.make_space,
+        task="answering",
+        recipe="search_text_short",
     ),
 )
 SPACES: dict[str, SpaceEntry] = {entry.name: entry for entry in _ENTRIES}

@@ -2,11 +2,22 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, islice, product
 from typing import Any
 
 from hw_model.errors import UsageError
-from model_zoo.spec import ModelSpec, Node, NodeBackbone, OneOf, Space, Stack
+from model_zoo.spec import (
+    MaskedLmHead,
+    ModelSpec,
+    Node,
+    NodeBackbone,
+    OneOf,
+    Space,
+    Spec,
+    Stack,
+    TextSpec,
+)
 from model_zoo.spec.base import field_names
 from model_zoo.spec.nodes import STEM
 from pipelines.search.spaces.plan import ANY, PlanSpace
@@ -16,15 +27,18 @@ Point = dict[str, Any]
 MOST_TRIED = 10_000
 
 
-def genotype_of(space: Space[ModelSpec], spec: ModelSpec) -> tuple[int, ...]:
-    """A genotype that binds to `spec`.
+def genotype_of(space: Space[Any], spec: Spec) -> tuple[int, ...]:
+    """A genotype that binds to `spec`, but for what has no effect in it.
 
     Blocks may fit several slots, and a pruned space may replace what stands in one of them: all ways are tried.
 
     Raises:
         UsageError: the spec is no point of the space.
     """
-    value = space.plan_of(spec) if isinstance(space, PlanSpace) else spec
+    spec = _effective(spec)
+    value: Any = spec
+    if isinstance(space, PlanSpace) and isinstance(spec, ModelSpec):
+        value = space.plan_of(spec)
     found = _matches(space.template, value, "", {})
     for point in islice(chain.from_iterable(_completed(space, p) for p in found), MOST_TRIED):
         genotype = space.encode(point)
@@ -33,7 +47,7 @@ def genotype_of(space: Space[ModelSpec], spec: ModelSpec) -> tuple[int, ...]:
     raise UsageError(f"The space holds no network equal to spec {spec.spec_id}")
 
 
-def _completed(space: Space[ModelSpec], point: Point) -> Iterator[Point]:
+def _completed(space: Space[Any], point: Point) -> Iterator[Point]:
     """Points of a space with these choices made.
 
     What has no effect takes its first value, but a group size nobody shows may be any: it decides what a
@@ -46,11 +60,20 @@ def _completed(space: Space[ModelSpec], point: Point) -> Iterator[Point]:
         yield {**first, **chosen, **point}
 
 
-def canonical_key(spec: ModelSpec) -> str:
+def _effective(spec: Spec) -> Spec:
+    """The spec with what has no effect as spaces have it: how masked words would be scored, without them."""
+    if not isinstance(spec, TextSpec) or isinstance(spec.head, MaskedLmHead):
+        return spec
+    return replace(spec, encoder=replace(spec.encoder, projected_logits=False))
+
+
+def canonical_key(spec: Spec) -> str:
     """Equal for specs that are the same network, however their blocks are gathered in stacks, and whichever of
     its two maps a node names first."""
     parts: tuple[Any, ...]
-    if isinstance(spec.backbone, NodeBackbone):
+    if isinstance(spec, TextSpec):
+        parts = (_effective(spec),)
+    elif isinstance(spec.backbone, NodeBackbone):
         parts = (spec.family, spec.input, spec.backbone.stem, _nodes(spec.backbone), spec.head)
     else:
         blocks = [
