@@ -17,7 +17,7 @@ from hw_model.graph.passes import Steps
 from hw_model.graph.types import DTYPE_BYTES, Graph, Op, Shape
 from hw_model.targets.target import Target
 
-EVALUATOR_ID = "analytical-2"
+EVALUATOR_ID = "analytical-3"
 QUANTIZED = frozenset({"int8", "uint8", "int16"})
 FLOATS = frozenset({"float32", "float16"})
 #: Operations remembered per target before the memory is emptied; a search meets some thousands.

@@ -21,7 +21,7 @@ class Evaluator(Protocol):
     """Predicts the cost of one inference at batch size 1: a pure function of graph, target and `evaluator_id`."""
 
     target: Target
-    #: Name and version, as in `analytical-2`: a part of every key under which costs are stored.
+    #: Name and version, as in `analytical-3`: a part of every key under which costs are stored.
     evaluator_id: str
 
     def report(self, graph: Graph, *, source: Any = None) -> CostReport:

@@ -18,7 +18,7 @@ from hw_model.mapping.tiling import Tiling, tilings
 from hw_model.mapping.timeline import Timeline
 from hw_model.targets.target import Target
 
-EVALUATOR_ID = "simulator-2"
+EVALUATOR_ID = "simulator-3"
 #: Tilings remembered per target before the memory is emptied.
 CACHE_LIMIT = 1 << 14
 _Key = tuple[OpType, tuple[Shape, ...], int, bool, bool]

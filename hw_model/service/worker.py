@@ -28,6 +28,8 @@ READY, PART, END, REFUSED = b"R", b"P", b"E", b"X"
 COUNT, TOOK = struct.Struct("<I"), struct.Struct("<Id")
 #: Answers are handed on about so often; a cheap one is not worth a message of its own.
 PART_S = 0.1
+#: Between two looks at how much memory it holds, a batch more or less: a look takes as long as a small answer.
+LOOK_S = 0.1
 #: In the counts: requests left because the call was over.
 LEFT = "left"
 #: Cells shared with the server: the index of the request being costed, where a death tells of what, and the number of
@@ -91,7 +93,9 @@ def main(end: socket.socket, cells: Any, settings: WorkerSettings) -> None:
         pipe.send(READY)
         # Evaluators remember; one that remembers too much is replaced by a fresh one.
         while _resident_bytes() < settings.memory_bytes // 2:
-            _answer(pipe, cells, desk, pipe.receive(), settings.max_batch)
+            look_at = time.monotonic() + LOOK_S
+            while time.monotonic() < look_at:
+                _answer(pipe, cells, desk, pipe.receive(), settings.max_batch)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
     finally:

@@ -84,7 +84,7 @@ def test_a_cost_is_a_function_of_its_inputs_alone() -> None:
     assert [warm.report(spec_of(name).graph()) for name in names] == fresh
     again = pickle.loads(pickle.dumps(fresh[0]))
     assert again.rows == fresh[0].rows
-    assert json.loads(json.dumps(again.to_dict(), allow_nan=False))["evaluator_id"] == "simulator-2"
+    assert json.loads(json.dumps(again.to_dict(), allow_nan=False))["evaluator_id"] == "simulator-3"
 
 
 @pytest.mark.parametrize("form", ["split", "native"])
