@@ -1,32 +1,32 @@
 """Model cards, drawn from a manifest entry: nothing in them is typed by hand."""
 
-from model_zoo.presets import Metric, Preset
+from model_zoo.manifest import Metric, Preset, Reading
+from model_zoo.text.questions import QuestionSettings
 
 HEADER = "<!-- Drawn from MANIFEST.json; edit nothing here. -->"
 
 
 def card(preset: Preset) -> str:
     """A preset's model card as Markdown."""
-    size = preset.preprocessing
-    reads = "text" if size is None else f"input {size.height}x{size.width}x{size.channels}"
+    examples = "Images" if preset.reading is None else "Questions"
     lines = [
         HEADER,
         f"# {preset.name}",
         "",
-        f"{preset.architecture} for {preset.task}, {reads}, "
-        f"{len(preset.class_names)} classes: {', '.join(preset.class_names)}.",
+        f"{preset.architecture} for {preset.task}, {_reads(preset)}{_classes(preset)}.",
         "",
         "```python",
         "import model_zoo",
         f'model = model_zoo.create_model("{preset.name}")',
         "```",
         "",
+        *_use(preset),
         "| | |",
         "|---|---|",
         f"| Parameters | {preset.param_count:,} |",
         f"| Multiply-adds | {preset.macs:,} |",
         f"| Architecture (spec id) | `{preset.spec_id}` |",
-        f"| Preprocessing | {f'(x - {size.mean:g}) / {size.scale:g}' if size else 'preprocessing.json'} |",
+        f"| Preprocessing | {_prepared(preset)} |",
         f"| Licence of the weights | {preset.licence} |",
         f"| Licence of the training data | {preset.data_licence} |",
     ]
@@ -35,12 +35,72 @@ def card(preset: Preset) -> str:
         "",
         "## Measured",
         "",
-        "| Metric | Form | Data | Images | Value |",
+        f"| Metric | Form | Data | {examples} | Value |",
         "|---|---|---|---|---|",
     ]
     lines += [_metric_row(metric) for metric in preset.metrics]
-    lines += ["", *_training(preset)]
+    lines += [*_compared(preset, examples), "", *_training(preset)]
     return "\n".join(lines) + "\n"
+
+
+def _reads(preset: Preset) -> str:
+    size, reading = preset.preprocessing, preset.reading
+    if size is not None:
+        return f"input {size.height}x{size.width}x{size.channels}"
+    if reading is None or reading.settings is None:
+        return "input text"
+    return f"input {reading.settings.sequence_length} word pieces"
+
+
+def _classes(preset: Preset) -> str:
+    """Empty for a network whose answers are parts of a text."""
+    if preset.reading is not None and not preset.class_names:
+        return ""
+    return f", {len(preset.class_names)} classes: {', '.join(preset.class_names)}"
+
+
+def _use(preset: Preset) -> list[str]:
+    """How a network is asked that no picture can be shown to."""
+    if preset.reading is None or not isinstance(preset.reading.settings, QuestionSettings):
+        return []
+    asked = f'edgezoo answer {preset.name} --question "..." --context text.txt'
+    return ["```bash", asked, "```", ""]
+
+
+def _prepared(preset: Preset) -> str:
+    size, reading = preset.preprocessing, preset.reading
+    if size is not None:
+        return f"(x - {size.mean:g}) / {size.scale:g}"
+    return "none" if reading is None else _layout(reading)
+
+
+def _layout(reading: Reading) -> str:
+    words = f"`vocab.txt`, {reading.tokens:,} word pieces"
+    if not isinstance(reading.settings, QuestionSettings):
+        return words
+    settings = reading.settings
+    return (
+        f"{words}; a window every {settings.doc_stride} of them over a long text; questions of up to "
+        f"{settings.max_query_length}, answers of up to {settings.max_answer_length}"
+    )
+
+
+def _compared(preset: Preset, examples: str) -> list[str]:
+    """Other networks' figures, if there are any."""
+    if not preset.compared:
+        return []
+    lines = [
+        "",
+        "Beside it, on the same data:",
+        "",
+        f"| Network | Metric | Form | Data | {examples} | Value |",
+        "|---|---|---|---|---|---|",
+    ]
+    return lines + [
+        f"| {other.name} {_metric_row(metric)}"
+        for other in preset.compared
+        for metric in other.metrics
+    ]
 
 
 def _files(preset: Preset) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from model_zoo.spec.text import TextHead, TextSpec
 if TYPE_CHECKING:
     from model_zoo.nn.model import ZooModel
     from model_zoo.preprocessing import Preprocessing
+    from model_zoo.text.storage import TextPreprocessor
 
 
 def create_spec(
@@ -169,7 +170,7 @@ def create_model(
     head: str | TextHead | None = None,
     sequence_length: int | None = None,
     vocabulary_size: int | None = None,
-    preprocessing: "Preprocessing | None" = None,
+    preprocessing: "Preprocessing | TextPreprocessor | None" = None,
     group_fake_quant: bool = False,
 ) -> "ZooModel":
     """A Keras model of a registered architecture, a preset's architecture, or a spec.

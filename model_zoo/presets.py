@@ -6,7 +6,6 @@ weights folder; a training run, a search winner or a colleague's model is a weig
 
 import os
 import warnings
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,11 +13,26 @@ from typing import TYPE_CHECKING, Any, Literal
 from hw_model import codec
 from hw_model.errors import DataError, SpecError, UnknownNameError, UsageError
 from hw_model.files import atomic_path, sha256_of, write_text
+from model_zoo.manifest import Compared, FileRecord, Manifest, Metric, Preset, Reading, Training
 from model_zoo.preprocessing import Preprocessing
-from model_zoo.spec.base import Node
 from model_zoo.spec.heads import change_head, replace_head
 from model_zoo.spec.image import ClassifierActivation
 from model_zoo.spec.reading import Spec, from_json
+from model_zoo.text import (
+    QuestionPreprocessor,
+    SentencePreprocessor,
+    Vocabulary,
+    check_vocabulary,
+    load_preprocessor,
+    read_vocabulary,
+    write_vocabulary,
+)
+from model_zoo.text.storage import (
+    SETTINGS_FILE,
+    VOCABULARY_FILE,
+    TextPreprocessor,
+    preprocessor_for,
+)
 
 if TYPE_CHECKING:
     from model_zoo.nn.model import ZooModel
@@ -29,90 +43,12 @@ SPEC_FILE = "spec.json"
 #: Names another weights folder to use instead of the package's own.
 FOLDER_VARIABLE = "EDGEZOO_WEIGHTS"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileRecord(Node):
-    """A file of a preset, by its path inside the weights folder."""
-
-    path: str
-    sha256: str
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric(Node):
-    """A figure from a run of ours; `form` is the file it was measured on."""
-
-    name: str
-    value: float
-    form: str
-    dataset: str
-    split: str
-    images: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training(Node):
-    """Where the weights come from."""
-
-    recipe: str
-    recipe_id: str
-    command: str
-    dataset: str
-    seed: int
-    epochs: int
-    wall_time_s: float
-    hardware: str
-    tools: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preset(Node):
-    """One manifest entry; every figure in it can be recomputed from its files."""
-
-    name: str
-    architecture: str
-    task: str
-    spec_id: str
-    param_count: int
-    macs: int
-    spec: FileRecord
-    weights: FileRecord | None
-    #: None where text is read: its preprocessing has a vocabulary and lies beside the weights.
-    preprocessing: Preprocessing | None
-    class_names: tuple[str, ...]
-    licence: str
-    data_licence: str
-    #: Whether its group convolutions round to 8 bits, with ranges among the weights.
-    group_fake_quant: bool = False
-    training: Training | None = None
-    #: Runs before that one, each starting from the weights of the one before it.
-    earlier: tuple[Training, ...] = ()
-    metrics: tuple[Metric, ...] = ()
-    tflite: FileRecord | None = None
-    certificate: FileRecord | None = None
-
-    def metric(self, name: str, form: str = "float") -> float | None:
-        """Value of a metric, or None where it was not measured."""
-        for metric in self.metrics:
-            if (metric.name, metric.form) == (name, form):
-                return metric.value
-        return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest(Node):
-    """All presets of a weights folder."""
-
-    version: int
-    presets: tuple[Preset, ...]
-
-    def check(self) -> None:
-        if self.version != 1:
-            raise SpecError("version", f"must be 1. Received: {self.version}")
-        names = [preset.name for preset in self.presets]
-        if len(set(names)) != len(names):
-            raise SpecError("presets", "name one preset twice")
+__all__ = [
+    "FOLDER_VARIABLE", "MANIFEST", "SPEC_FILE", "WEIGHTS_FILE", "Compared", "FileRecord", "Manifest", "Metric",
+    "Preset", "Reading", "Training", "checked_file", "find", "get", "load_into", "load_model", "load_weights",
+    "names", "put", "read_manifest", "read_text", "record", "save_preset", "spec_of", "weights_dir",
+    "write_reading",
+]  # fmt: skip
 
 
 def weights_dir() -> Path:
@@ -223,9 +159,12 @@ def load_model(
     spec = spec_of(reference)
     if classifier_activation != "published" and spec.head is not None:
         spec = replace_head(spec, change_head(spec.head, activation=classifier_activation))
+    reading = read_text(folder, preset)
     model = ZooModel(
         spec,
-        preprocessing=preset.preprocessing,
+        # A vocabulary alone is no preprocessing: what is made of the words is not known.
+        preprocessing=preset.preprocessing
+        or (None if isinstance(reading, Vocabulary) else reading),
         class_names=preset.class_names,
         group_fake_quant=preset.group_fake_quant,
         name=preset.architecture,
@@ -237,6 +176,28 @@ def load_model(
     if num_classes is not None and spec.head is not None and num_classes != held:
         return model.with_head(num_classes)
     return model
+
+
+def read_text(folder: Path, preset: Preset) -> TextPreprocessor | Vocabulary | None:
+    """How a preset reads text, its vocabulary checked: a vocabulary alone where no task lays the words out.
+
+    Raises:
+        DataError: the vocabulary is missing, damaged, or not the one the weights embed.
+    """
+    if preset.reading is None:
+        return _older_text(folder / preset.name)
+    words = read_vocabulary(checked_file(folder, preset.reading.vocabulary))
+    check_vocabulary(words, preset.reading.tokens, where=preset.name)
+    settings = preset.reading.settings
+    return words if settings is None else preprocessor_for(words, settings)
+
+
+def _older_text(place: Path) -> TextPreprocessor | Vocabulary | None:
+    """What lies beside the weights of a run whose manifest does not name it."""
+    if (place / SETTINGS_FILE).is_file():
+        return load_preprocessor(place)
+    words = place / VOCABULARY_FILE
+    return read_vocabulary(words) if words.is_file() else None
 
 
 def load_into(spec: Spec, reference: str, *, name: str | None = None) -> "ZooModel":
@@ -290,9 +251,11 @@ def save_preset(
     data_licence: str = "unknown",
     training: Training | None = None,
     metrics: tuple[Metric, ...] = (),
+    vocabulary: Vocabulary | None = None,
 ) -> Preset:
     """Writes a model as a preset of a weights folder, adding to or replacing an entry of its manifest.
 
+    A text model's preprocessing goes with it; one that has none can be given the `vocabulary` of its words.
     The manifest is replaced last, so a crash leaves the folder as it was before.
     """
     if not name or name != Path(name).name or name.startswith("."):
@@ -302,6 +265,7 @@ def save_preset(
     with atomic_path(root / name / WEIGHTS_FILE) as temporary:
         model.save_weights(temporary)
     graph = model.spec.graph()
+    own = model.preprocessing
     preset = Preset(
         name=name,
         architecture=model.name,
@@ -311,16 +275,31 @@ def save_preset(
         macs=graph.macs,
         spec=record(root, f"{name}/{SPEC_FILE}"),
         weights=record(root, f"{name}/{WEIGHTS_FILE}"),
-        preprocessing=model.preprocessing,
+        preprocessing=own if isinstance(own, Preprocessing) else None,
         class_names=model.class_names,
         licence=licence,
         data_licence=data_licence,
         group_fake_quant=model.group_fake_quant,
+        reading=write_reading(root, name, own, vocabulary),
         training=training,
         metrics=metrics,
     )
     put(root, preset)
     return preset
+
+
+def write_reading(
+    root: Path, name: str, own: object, vocabulary: Vocabulary | None = None
+) -> Reading | None:
+    """Writes the vocabulary of a text model whose preprocessing is `own`; the record says how it reads."""
+    settings = None
+    if isinstance(own, QuestionPreprocessor | SentencePreprocessor):
+        vocabulary, settings = own.vocabulary, own.settings
+    if vocabulary is None:
+        return None
+    path = f"{name}/{VOCABULARY_FILE}"
+    write_vocabulary(vocabulary, root / path)
+    return Reading(vocabulary=record(root, path), tokens=len(vocabulary), settings=settings)
 
 
 def record(folder: str | os.PathLike[str], path: str) -> FileRecord:

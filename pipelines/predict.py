@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageOps
 from hw_model.errors import DataError, UsageError
 from model_zoo.detection import Detections, anchors_of, detect
 from model_zoo.preprocessing import Preprocessing
+from model_zoo.spec.text import TextSpec
 from pipelines.data.dataset import Images, Masks
 from pipelines.data.encoded import open_image, to_mode, unreadable
 from pipelines.report.palette import colours, overlay
@@ -71,6 +72,10 @@ def predictor_of(model: Any, *, name: str | None = None) -> Predictor:
     if model.weights_origin == "random":
         raise UsageError(
             f"{name or model.name} is an architecture without weights; name a preset, a weights folder or a .keras file"
+        )
+    if isinstance(model.spec, TextSpec):
+        raise UsageError(
+            f"{name or model.name} reads text and sees no images; ask it with edgezoo answer"
         )
     if model.spec.head is None:
         raise UsageError(

@@ -1,6 +1,7 @@
 """Puts a trained model into the weights folder that ships: float and int8 file, measured again, with its card.
 
 python -m pipelines.publish RUN --name mobilenet_edgetpu_v2_tiny_fashion_mnist --data fashion_mnist
+python -m pipelines.publish RUN --name NAME --data SQUAD --beside alone=OTHER_RUN --beside teacher.json
 """
 
 import argparse
@@ -11,11 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hw_model.errors import EdgeZooError
+from hw_model import codec
+from hw_model.errors import DataError, EdgeZooError, SpecError
 from hw_model.files import atomic_path, write_text
 from model_zoo import presets
 from model_zoo.card import card
-from pipelines.data import ImageDataset, Split, load_dataset
+from pipelines.data import ImageDataset, load_dataset
+from pipelines.data.dataset import Examples
+from pipelines.data.text import TextDataset, question_dataset
+from pipelines.data.text.sources import is_questions
 
 #: A fixed part of the test images that travels with the package, so that a test can measure again.
 EMBEDDED = {"fashion_mnist": "fashion_mnist_small"}
@@ -26,20 +31,30 @@ CARD_FILE = "README.md"
 
 
 def publish(
-    run: Path, name: str, data: str, *, after: Sequence[Path] = (), folder: Path | None = None
+    run: Path,
+    name: str,
+    data: str,
+    *,
+    after: Sequence[Path] = (),
+    beside: Sequence[str] = (),
+    folder: Path | None = None,
+    calibration_count: int | None = None,
 ) -> presets.Preset:
     """Copies the one preset of weights folder `run` to `folder` under `name`, with an int8 file beside it.
 
     `after` names the weights folders of the runs whose weights this one started from, the first one first.
     The headline metric of both files, and what the task states beside it, are measured on every split of `data`
     but the training one, and on a part that a test can measure again: what the package embeds of it, or the
-    first test images.
+    first test examples. `beside` names networks to compare it with: `NAME=RUN` is measured on the splits as well,
+    a JSON file holds what was measured of one elsewhere, `{"name": ..., "metrics": [...]}` as in a manifest.
     """
     from pipelines.export import certificate_path, export_int8
 
     root = folder or presets.weights_dir()
     source, preset = presets.find(run)
-    dataset = load_dataset(data)
+    dataset = question_dataset(data) if is_questions(data) else load_dataset(data)
+    tested = _tested(dataset)
+    compared = tuple(_compared(other, dataset.name, tested) for other in beside)
     place = root / name
     place.mkdir(parents=True, exist_ok=True)
     for record, file_name in (
@@ -51,15 +66,20 @@ def publish(
                 shutil.copyfile(presets.checked_file(source, record), temporary)
     model = presets.load_model(run)
     exported = place / TFLITE_FILE
-    export_int8(model, dataset.train, exported, evaluate_on=dataset.test)
-    measured = _metrics(model, exported, dataset.name, _tested(dataset))
+    export_int8(
+        model,
+        dataset.train,
+        exported,
+        evaluate_on=dataset.test,
+        calibration_count=calibration_count,
+    )
+    measured = _metrics(model, exported, dataset.name, tested)
     if data in EMBEDDED:
         part = EMBEDDED[data]
         measured += _metrics(model, exported, part, _tested(load_dataset(part)))
     else:
-        few = {
-            f"test[:{FIRST_IMAGES}]": dataset.test.part(range(min(FIRST_IMAGES, len(dataset.test))))
-        }
+        first: Any = range(min(FIRST_IMAGES, len(dataset.test)))
+        few = {f"test[:{FIRST_IMAGES}]": dataset.test.part(first)}
         measured += _metrics(model, exported, dataset.name, few)
     published = replace(
         preset,
@@ -69,7 +89,9 @@ def publish(
         weights=presets.record(root, f"{name}/{presets.WEIGHTS_FILE}"),
         tflite=presets.record(root, f"{name}/{TFLITE_FILE}"),
         certificate=presets.record(root, f"{name}/{certificate_path(exported).name}"),
+        reading=presets.write_reading(root, name, model.preprocessing),
         metrics=tuple(measured),
+        compared=compared,
         earlier=tuple(t for earlier in after if (t := presets.get(earlier).training) is not None),
     )
     write_text(place / CARD_FILE, card(published))
@@ -77,25 +99,24 @@ def publish(
     return published
 
 
-def _tested(dataset: ImageDataset) -> dict[str, Split]:
+def _tested(dataset: ImageDataset | TextDataset) -> dict[str, Examples]:
     """Every split but the training one, by name."""
     return {name: split for name, split in dataset.splits.items() if name != "train"}
 
 
 def _metrics(
-    model: Any, exported: Path, data: str, splits: Mapping[str, Split]
+    model: Any, exported: Path | None, data: str, splits: Mapping[str, Examples]
 ) -> list[presets.Metric]:
-    """What the task states of the float model and of the int8 file on every split."""
+    """What the task states of the float model, and of the int8 file if there is one, on every split."""
     from pipelines.export import evaluate_tflite
     from pipelines.tasks import evaluate, task_of
 
     found = []
     for name, split in splits.items():
         task = task_of(split)
-        values = {
-            "float": evaluate(model, split),
-            "int8": evaluate_tflite(exported, split, model.preprocessing),
-        }
+        values = {"float": evaluate(model, split)}
+        if exported is not None:
+            values["int8"] = evaluate_tflite(exported, split, model.preprocessing)
         found += [
             presets.Metric(
                 name=metric,
@@ -109,6 +130,20 @@ def _metrics(
             for form, value in values.items()
         ]
     return found
+
+
+def _compared(other: str, data: str, splits: Mapping[str, Examples]) -> presets.Compared:
+    """The figures of another network, measured now or read from a file."""
+    name, named, run = other.partition("=")
+    if named:
+        measured = _metrics(presets.load_model(run), None, data, splits)
+        return presets.Compared(name=name, metrics=tuple(measured))
+    try:
+        return codec.loads(presets.Compared, Path(other).read_bytes())
+    except SpecError as error:
+        raise DataError(f"{other} holds no figures of a network: {error}") from error
+    except OSError as error:
+        raise DataError(f"Cannot read the figures {other}: {error.strerror or error}") from error
 
 
 def main() -> int:
@@ -126,11 +161,29 @@ def main() -> int:
         help="runs whose weights it started from, the first one first",
     )
     parser.add_argument(
+        "--beside",
+        action="append",
+        default=[],
+        metavar="NAME=RUN",
+        help="another network to state the figures of: a run to measure, or a JSON file of figures; may come again",
+    )
+    parser.add_argument(
+        "--samples", type=int, metavar="N", help="calibration examples (default: up to 100)"
+    )
+    parser.add_argument(
         "--folder", type=Path, help="weights folder to write (default: the one that ships)"
     )
     args = parser.parse_args()
     try:
-        preset = publish(args.run, args.name, args.data, after=args.after, folder=args.folder)
+        preset = publish(
+            args.run,
+            args.name,
+            args.data,
+            after=args.after,
+            beside=args.beside,
+            folder=args.folder,
+            calibration_count=args.samples,
+        )
     except EdgeZooError as error:
         print(f"publish: error: {error}", file=sys.stderr)
         return error.exit_code

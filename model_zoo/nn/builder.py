@@ -212,7 +212,7 @@ _LAYERS: dict[type[ops.OpType], Callable[..., Any]] = {
     ops.PositionEmbedding: _positions,
     ops.TiedLogits: _tied,
     ops.BatchNorm: _norm(keras.layers.BatchNormalization),
-    ops.LayerNorm: _norm(keras.layers.LayerNormalization),
+    ops.LayerNorm: _norm(text_layers.LayerNormalization),
     ops.ScaleShift: _norm(layers.ScaleShift),
     ops.Activation: lambda op, name, _: keras.layers.Activation(op.function, name=name),
     ops.Softmax: lambda op, name, _: keras.layers.Activation("softmax", name=name),

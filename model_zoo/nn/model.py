@@ -17,7 +17,9 @@ from model_zoo.preprocessing import Preprocessing
 from model_zoo.spec.heads import change_head, change_output, replace_head
 from model_zoo.spec.image import ClassifierActivation, Head, ModelSpec
 from model_zoo.spec.reading import Spec, from_data, text_spec
-from model_zoo.spec.text import TextHead
+from model_zoo.spec.text import TextHead, TextSpec
+from model_zoo.text import check_vocabulary
+from model_zoo.text.storage import TextPreprocessor, pack, unpack
 
 #: The layers whose shape the number of classes sets: one to a head, or one to a map of an SSD head.
 _LAST_LAYERS = ("logits", f"{SEGMENT_CLASSIFIER}_conv2d", "classifier_logits")
@@ -44,7 +46,7 @@ class ZooModel(keras.Model):
         self,
         spec: Spec,
         *,
-        preprocessing: Preprocessing | None = None,
+        preprocessing: Preprocessing | TextPreprocessor | None = None,
         class_names: tuple[str, ...] = (),
         weights_origin: str = "random",
         kernel_l2: float = 0.0,
@@ -53,6 +55,8 @@ class ZooModel(keras.Model):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
+        if isinstance(spec, TextSpec) and preprocessing is not None:
+            _check_reading(preprocessing, spec, name or spec.family)
         plain = spec.family == "efficientnet_edgetpu"
         options = KerasOptions(
             kernel_init=HE_FAN_OUT_PLAIN if plain else HE_FAN_OUT,
@@ -66,8 +70,8 @@ class ZooModel(keras.Model):
         self.spec = spec
         if preprocessing is None and isinstance(spec, ModelSpec):
             preprocessing = default_preprocessing(spec)
-        #: Of images; that of text has a vocabulary and goes beside the weights.
-        self.preprocessing = preprocessing
+        #: Of images, or of text with its vocabulary; None where nobody said how text is read.
+        self.preprocessing: Any = preprocessing
         self.class_names = tuple(class_names)
         #: "random" until weights were loaded or trained; export refuses a random model.
         self.weights_origin = weights_origin
@@ -76,10 +80,12 @@ class ZooModel(keras.Model):
         self.group_fake_quant = group_fake_quant
 
     def get_config(self) -> dict[str, Any]:
+        own = self.preprocessing
         return {
             "name": self.name,
             "spec": codec.to_data(self.spec),
-            "preprocessing": asdict(self.preprocessing) if self.preprocessing else None,
+            "preprocessing": asdict(own) if isinstance(own, Preprocessing) else None,
+            "reading": None if own is None or isinstance(own, Preprocessing) else pack(own),
             "class_names": list(self.class_names),
             "weights_origin": self.weights_origin,
             "kernel_l2": self.kernel_l2,
@@ -89,10 +95,10 @@ class ZooModel(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "ZooModel":
-        preprocessing = config["preprocessing"]
+        image, text = config["preprocessing"], config.get("reading")
         return cls(
             from_data(config["spec"]),
-            preprocessing=preprocessing and codec.from_data(Preprocessing, preprocessing),
+            preprocessing=unpack(text) if text else image and codec.from_data(Preprocessing, image),
             class_names=tuple(config["class_names"]),
             weights_origin=config["weights_origin"],
             kernel_l2=config["kernel_l2"],
@@ -135,7 +141,11 @@ class ZooModel(keras.Model):
         spec = text_spec(self.spec)
         if length is not None:
             spec = replace(spec, input=replace(spec.input, sequence_length=length))
-        return self._for(spec, self.class_names, free_length=length is None)
+        model = self._for(spec, self.class_names, free_length=length is None)
+        if length is not None and model.preprocessing is not None:
+            settings = replace(model.preprocessing.settings, sequence_length=length)
+            model.preprocessing = replace(model.preprocessing, settings=settings)
+        return model
 
     def _with(self, head: Head | TextHead, class_names: tuple[str, ...]) -> "ZooModel":
         return self._for(replace_head(self.spec, head), class_names, free_length=self.free_length)
@@ -158,6 +168,15 @@ class ZooModel(keras.Model):
         for layer in self.layers:
             if isinstance(layer, GroupConv2D):
                 layer.group_form = form
+
+
+def _check_reading(preprocessing: Any, spec: TextSpec, name: str) -> None:
+    """Refuses a preprocessing of images for a text model, and the vocabulary of another one."""
+    if isinstance(preprocessing, Preprocessing):
+        raise UsageError(
+            f"{name} reads text; its preprocessing has a vocabulary. Received: {preprocessing}"
+        )
+    check_vocabulary(preprocessing.vocabulary, spec.input.vocabulary_size, where=name)
 
 
 def default_preprocessing(spec: ModelSpec) -> Preprocessing:

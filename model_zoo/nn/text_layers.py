@@ -53,6 +53,20 @@ class PositionEmbedding(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="model_zoo")
+class LayerNormalization(keras.layers.LayerNormalization):
+    """Keras' own; `in_steps` computes it by differences, since Keras negates the mean, as no int8 kernel does."""
+
+    in_steps = False
+
+    def call(self, inputs: Any) -> Any:
+        if not self.in_steps:
+            return super().call(inputs)
+        centred = inputs - ops.mean(inputs, axis=-1, keepdims=True)
+        variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+        return centred * ops.rsqrt(variance + self.epsilon) * self.gamma + self.beta
+
+
+@keras.saving.register_keras_serializable(package="model_zoo")
 class TiedLogits(keras.layers.Layer):
     """Scores of `rows` words: products with a table of another layer, widened by columns of its own, and a bias.
 

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hw_model import codec
 from hw_model.errors import DataError, SpecError
@@ -10,7 +11,7 @@ from hw_model.files import sha256_of, write_text
 from model_zoo.spec.base import Node
 from model_zoo.text.questions import QuestionPreprocessor, QuestionSettings
 from model_zoo.text.sentences import SentencePreprocessor, SentenceSettings
-from model_zoo.text.vocabulary import read_vocabulary, write_vocabulary
+from model_zoo.text.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 
 SETTINGS_FILE = "preprocessing.json"
 VOCABULARY_FILE = "vocab.txt"
@@ -53,6 +54,37 @@ def load_preprocessor(folder: str | os.PathLike[str]) -> TextPreprocessor:
             f"{words} is another vocabulary: its SHA-256 is not the {stored.vocabulary_sha256[:12]}... "
             f"of {path.name}; restore the file"
         )
-    if isinstance(stored.settings, QuestionSettings):
-        return QuestionPreprocessor(vocabulary=vocabulary, settings=stored.settings)
-    return SentencePreprocessor(vocabulary=vocabulary, settings=stored.settings)
+    return preprocessor_for(vocabulary, stored.settings)
+
+
+def preprocessor_for(
+    vocabulary: Vocabulary, settings: QuestionSettings | SentenceSettings
+) -> TextPreprocessor:
+    """The preprocessor of the task that the settings are of."""
+    if isinstance(settings, QuestionSettings):
+        return QuestionPreprocessor(vocabulary=vocabulary, settings=settings)
+    return SentencePreprocessor(vocabulary=vocabulary, settings=settings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Packed(Node):
+    settings: QuestionSettings | SentenceSettings
+    tokens: tuple[str, ...]
+
+
+def pack(preprocessor: TextPreprocessor) -> dict[str, Any]:
+    """All of a preprocessor as JSON-ready data, for files that carry it inside."""
+    packed = _Packed(settings=preprocessor.settings, tokens=preprocessor.vocabulary.tokens)
+    data: dict[str, Any] = codec.to_data(packed)
+    return data
+
+
+def unpack(data: Any) -> TextPreprocessor:
+    """What `pack` packed.
+
+    Raises:
+        SpecError: it is not that.
+        DataError: its vocabulary is none.
+    """
+    packed = codec.from_data(_Packed, data)
+    return preprocessor_for(Vocabulary(tokens=packed.tokens), packed.settings)

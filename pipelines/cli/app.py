@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "train": "train a model by a recipe, or fine-tune a preset",
     "eval": "accuracy of a model or .tflite file on a data set",
     "predict": "what a model sees in your images",
+    "answer": "a question about a text, answered by a model or .tflite file",
     "quantize": "int8 .tflite with a certificate",
     "train-cost-model": "train the learned cost model of a target on its simulator",
     "search": "search for an architecture within a latency or energy budget",
@@ -31,6 +32,8 @@ VERBS: dict[str, str] = {
     "report": "one HTML page about a study or a model",
     "doctor": "what this machine has and lacks",
 }
+#: Verbs whose module is not called as they are.
+_MODULES = {"answer": "ask"}
 INTERRUPTED = 130
 #: Extra of setup.cfg -> top-level modules it brings, to name the remedy when one is missing.
 _EXTRAS = {
@@ -110,7 +113,8 @@ def _parser_for(words: Sequence[str]) -> tuple[Parser, Verb | None]:
     for known, summary in VERBS.items():
         sub = subparsers.add_parser(known, help=summary, description=_sentence(summary))
         if known == name:
-            module: Any = importlib.import_module(f"pipelines.cli.{known.replace('-', '_')}")
+            file = _MODULES.get(known, known.replace("-", "_"))
+            module: Any = importlib.import_module(f"pipelines.cli.{file}")
             verb = module
             module.add_arguments(sub)
     if name is not None and verb is None:

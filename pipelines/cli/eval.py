@@ -8,7 +8,7 @@ from hw_model.errors import UnknownNameError, UsageError
 from pipelines.cli import texts
 from pipelines.cli.answer import Answer, facts, metric_text, table
 from pipelines.cli.options import add_data, add_json, add_model
-from pipelines.cli.references import is_tflite, load, parse_size, require_file, spec_of
+from pipelines.cli.references import is_tflite, load, parse_size, require_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument("--split", default="test", help="which images (default: test)")
     parser.add_argument(
-        "--like", metavar="PRESET", help="prepare images for a .tflite file as this preset does"
+        "--like",
+        metavar="PRESET",
+        help="prepare images, or read text, for a .tflite file as this preset does",
     )
     texts.add_vocabulary(parser)
     add_json(parser)
@@ -72,32 +74,35 @@ def run(args: argparse.Namespace) -> Answer:
 
 
 def _of_text(args: argparse.Namespace) -> Answer:
-    """The metrics of a model on all questions, or masked words, of the split."""
-    from model_zoo.spec import text_spec
-    from pipelines.tasks import METRIC_WORDS, evaluate
+    """The metrics of a model or file on all questions, or masked words, of the split."""
+    from pipelines.export import evaluate_tflite
+    from pipelines.tasks import METRIC_WORDS, evaluate, task_of
 
-    if is_tflite(args.model):
-        raise UsageError(f"{args.model}: .tflite files are not scored on texts; evaluate the model")
-    preset = None if args.model.endswith(".keras") else args.model
-    length = text_spec(spec_of(args.model)).input.sequence_length
-    dataset, reading = texts.load(args, preset, length)
+    form, model = ("int8", None) if is_tflite(args.model) else ("float", load(args.model))
+    if model is None:
+        known, length = texts.of_file(args.model, args.like)
+    else:
+        known, length = texts.of_model(args.model, model)
+    dataset, reading = texts.load(args, known, length)
     if args.split not in dataset.splits:
         raise UnknownNameError(f"split of {dataset.name}", args.split, dataset.splits)
     split = dataset.splits[args.split]
-    metrics = evaluate(
-        _model(args.model, dataset), split, reading, verbose=int(sys.stderr.isatty())
-    )
+    show = sys.stderr.isatty()
+    if model is None:
+        metrics = evaluate_tflite(args.model, split, reading, progress=show)
+    else:
+        metrics = evaluate(_fitting(args.model, model, dataset), split, reading, verbose=int(show))
     data = {
         "model": args.model,
-        "form": "float",
+        "form": form,
         "dataset": dataset.name,
         "split": args.split,
         "examples": len(split),
         **metrics,
     }
     shown = [
-        ("model", f"{args.model} (float)"),
-        ("examples", f"{len(split):,} of {dataset.name}, {args.split} split"),
+        ("model", f"{args.model} ({form})"),
+        (task_of(split).EXAMPLES, f"{len(split):,} of {dataset.name}, {args.split} split"),
         *((METRIC_WORDS[key], metric_text(key, value)) for key, value in metrics.items()),
     ]
     return Answer(text=facts(shown), data=data)
@@ -152,9 +157,13 @@ def _file(args: argparse.Namespace) -> "tuple[Path, Preprocessing]":
 
 def _model(reference: str, dataset: "ImageDataset | TextDataset") -> Any:
     """A model with weights, for the classes of the data."""
+    return _fitting(reference, load(reference), dataset)
+
+
+def _fitting(reference: str, model: Any, dataset: "ImageDataset | TextDataset") -> Any:
+    """The model, if it has weights and is for the classes of the data."""
     from pipelines.tasks import TASKS
 
-    model = load(reference)
     if getattr(model, "weights_origin", "") == "random":
         raise UsageError(
             f"{reference} is an architecture without weights; name a preset, a weights folder or a .keras file"

@@ -127,8 +127,11 @@ def _preset_text(preset: "Preset") -> str:
                 f"on {run.hardware}",
             )
         )
-    for metric in preset.metrics:
+    examples = "images" if preset.reading is None else "questions"
+    named = [("", metric) for metric in preset.metrics]
+    named += [(f", {other.name}", metric) for other in preset.compared for metric in other.metrics]
+    for whose, metric in named:
         shown = metric_text(metric.name, metric.value)
-        where = f"{metric.images:,} images of {metric.dataset}, {metric.split} split"
-        lines.append((f"{metric.name} ({metric.form})", f"{shown} on {where}"))
+        where = f"{metric.images:,} {examples} of {metric.dataset}, {metric.split} split"
+        lines.append((f"{metric.name} ({metric.form}{whose})", f"{shown} on {where}"))
     return "Measured by this project\n" + facts(lines)

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from hw_model.errors import UsageError
 from model_zoo.detection.nms import MAX_DETECTIONS
+from pipelines.cli import texts
 from pipelines.cli.answer import Answer, facts
 from pipelines.cli.options import add_data, add_json, add_model, add_output, add_target
 from pipelines.cli.references import load, parse_size
 
 if TYPE_CHECKING:
     from pipelines.data import ImageDataset
+    from pipelines.data.text import TextDataset
     from pipelines.export import Certificate, PostProcess
 
 
@@ -32,8 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and class_logits)",
     )
     parser.add_argument(
-        "--samples", metavar="N", type=int, help="calibration images (default: up to 100)"
+        "--samples",
+        metavar="N",
+        type=int,
+        help="calibration images or questions (default: up to 100)",
     )
+    texts.add_vocabulary(parser)
     parser.add_argument(
         "--allow-untrained", action="store_true", help="export random weights all the same"
     )
@@ -46,7 +52,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Answer:
     """Calibrates on the training split, converts, checks, measures on the test split."""
     from pipelines.cli import sidecar
-    from pipelines.data import load_dataset
     from pipelines.export import certificate_path, export_int8
 
     out = Path(args.out)
@@ -54,10 +59,8 @@ def run(args: argparse.Namespace) -> Answer:
         raise UsageError(f"--out must end in .tflite. Received: {args.out!r}")
     if args.samples is not None and args.samples < 1:
         raise UsageError(f"--samples must be at least 1. Received: {args.samples}")
-    dataset = load_dataset(
-        args.data, download=args.download, image_size=parse_size(args.image_size)
-    )
     model = load(args.model)
+    dataset, reading = _data_of(args, model)
     if args.output is not None:
         model = model.with_output(args.output)
     untrained = getattr(model, "weights_origin", "") == "random"
@@ -73,14 +76,35 @@ def run(args: argparse.Namespace) -> Answer:
         target=args.target,
         allow_untrained=args.allow_untrained,
         evaluate_on=None if args.no_eval or untrained else _test_split(model, dataset, args.model),
+        preprocessing=reading,
         calibration_count=args.samples,
         postprocess=_postprocess(args.postprocess),
     )
-    sidecar.write(
-        out,
-        sidecar.Sidecar(preprocessing=model.preprocessing, class_names=tuple(model.class_names)),
-    )
-    return Answer(text=_text(out, certificate), data=_data(out, certificate_path(out), certificate))
+    if reading is None:  # a text network's file says itself how it reads
+        names = tuple(model.class_names)
+        sidecar.write(out, sidecar.Sidecar(preprocessing=model.preprocessing, class_names=names))
+    beside = certificate_path(out)
+    examples = "images" if reading is None else "questions"
+    return Answer(text=_text(out, certificate, examples), data=_data(out, beside, certificate))
+
+
+def _data_of(args: argparse.Namespace, model: Any) -> "tuple[ImageDataset | TextDataset, Any]":
+    """What to calibrate and to measure on, and how text is read; None of images."""
+    from model_zoo.spec.text import TextSpec
+    from pipelines.data import load_dataset
+
+    if texts.is_text(args.data):
+        dataset, reading = texts.load(args, *texts.of_model(args.model, model))
+        if dataset.task != "answering":
+            raise UsageError(
+                "Running text calibrates no network here; give the questions it is to answer. "
+                f"Received: --data {args.data}"
+            )
+        return dataset, reading
+    if isinstance(model.spec, TextSpec):
+        raise UsageError(f"{args.model} reads text; give questions. Received: --data {args.data}")
+    size = parse_size(args.image_size)
+    return load_dataset(args.data, download=args.download, image_size=size), None
 
 
 def _postprocess(name: str | None) -> "PostProcess | None":
@@ -89,7 +113,7 @@ def _postprocess(name: str | None) -> "PostProcess | None":
     return None if name is None else PostProcess(regular_nms=name == "regular")
 
 
-def _test_split(model: Any, dataset: "ImageDataset", reference: str) -> Any:
+def _test_split(model: Any, dataset: "ImageDataset | TextDataset", reference: str) -> Any:
     from pipelines.tasks import TASKS
 
     classes = TASKS[dataset.task].classes_of(model)
@@ -101,7 +125,7 @@ def _test_split(model: Any, dataset: "ImageDataset", reference: str) -> Any:
     return dataset.test
 
 
-def _text(out: Path, certificate: "Certificate") -> str:
+def _text(out: Path, certificate: "Certificate", examples: str) -> str:
     kinds = ", ".join(f"{count} {name}" for name, count in certificate.operators.items())
     equal = certificate.predicted_equals_converted
     shown: list[tuple[str, object]] = [
@@ -111,10 +135,11 @@ def _text(out: Path, certificate: "Certificate") -> str:
         ),
         ("operators", f"{sum(certificate.operators.values())}: {kinds}"),
         ("all int8", _all_int8(certificate)),
+        *_on_host(certificate),
         ("as predicted", "no spec to compare with" if equal is None else equal),
         (
             "calibration",
-            f"{certificate.calibration.count} images, {certificate.calibration.distinct} different",
+            f"{certificate.calibration.count} {examples}, {certificate.calibration.distinct} different",
         ),
         (
             "signal to noise",
@@ -129,7 +154,7 @@ def _text(out: Path, certificate: "Certificate") -> str:
             (
                 METRIC_WORDS[accuracy.metric],
                 f"float {100 * accuracy.float_value:.2f} %, int8 {100 * accuracy.int8_value:.2f} % "
-                f"on {accuracy.images:,} images",
+                f"on {accuracy.images:,} {examples}",
             )
         )
     text = facts(shown)
@@ -138,6 +163,14 @@ def _text(out: Path, certificate: "Certificate") -> str:
             certificate.differences
         )
     return text
+
+
+def _on_host(certificate: "Certificate") -> list[tuple[str, object]]:
+    """What each target that was asked leaves to its host."""
+    kinds: dict[str, list[str]] = {}
+    for item in certificate.on_host:
+        kinds.setdefault(item.target, []).append(f"{item.count} {item.operation}")
+    return [(f"host of {target}", ", ".join(each)) for target, each in kinds.items()]
 
 
 def _all_int8(certificate: "Certificate") -> object:

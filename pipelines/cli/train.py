@@ -14,6 +14,7 @@ from pipelines.cli.references import is_tflite, load, parse_size, require_file, 
 
 if TYPE_CHECKING:
     from model_zoo.presets import Preset
+    from model_zoo.text import Vocabulary
     from pipelines.data import ImageDataset
     from pipelines.data.text import TextDataset
     from pipelines.train import Recipe, TrainResult
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> Answer:
     reading: Any = None
     dataset: ImageDataset | TextDataset
     if texts.is_text(args.data):
-        dataset, reading = texts.load(args, args.weights, _length(args))
+        dataset, reading = texts.load(args, texts.of_preset(args.weights), _length(args))
     else:
         dataset = load_dataset(
             args.data, download=args.download, image_size=parse_size(args.image_size)
@@ -99,9 +100,8 @@ def run(args: argparse.Namespace) -> Answer:
     name = args.name or f"{Path(args.model).stem}_{Path(dataset.name).stem}"
     out = Path(args.out or Path("runs") / name)
     model, result = _train(args, dataset, reading, recipe, out)
-    preset = _save(args, model, out, name, dataset, result)
-    if reading is not None:
-        texts.save(reading, out / name)
+    words = getattr(reading, "vocabulary", reading)
+    preset = _save(args, model, out, name, dataset, result, vocabulary=words)
     return _answer(args, out, preset, result)
 
 
@@ -227,6 +227,8 @@ def _save(
     name: str,
     dataset: "ImageDataset | TextDataset",
     result: "TrainResult",
+    *,
+    vocabulary: "Vocabulary | None",
 ) -> "Preset":
     from model_zoo import presets
     from pipelines.cli import machine
@@ -260,6 +262,7 @@ def _save(
         data_licence=dataset.licence or "unknown",
         training=training,
         metrics=metrics,
+        vocabulary=vocabulary,
     )
 
 

@@ -14,7 +14,7 @@ from hw_model.files import sha256_of, write_json
 from pipelines.export.fidelity import TensorSqnr
 from pipelines.export.postprocess import PostProcess
 
-VERSION = 3
+VERSION = 4
 _TOOLS = ("edgezoo", "tensorflow", "keras", "ai-edge-litert", "numpy")
 
 
@@ -69,12 +69,23 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OnHost:
+    """Operations of one kind that a target leaves to its host, and why: they are integers there too."""
+
+    target: str
+    operation: str
+    count: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     """All that is claimed about an exported file; each field was measured on that file.
 
     `predicted_equals_converted` is None for a model without a spec; otherwise `differences` holds the
     lines of the comparison, none when it is True. `float_operators` are those of the network; what
-    `postprocess` puts behind it decodes boxes in floating point and is not among them.
+    `postprocess` puts behind it decodes boxes in floating point and is not among them. `on_host` is asked for
+    the target of the export, or for the usual ones where none was named; older certificates leave it empty.
     """
 
     file: str
@@ -100,16 +111,16 @@ class Certificate:
     tools: dict[str, str] = field(default_factory=lambda: tool_versions())
     version: int = VERSION
     postprocess: PostProcess | None = None
+    on_host: tuple[OnHost, ...] = ()
 
     @property
     def all_int8(self) -> bool:
         """Whether no operator touches floating point, and inputs and outputs are int8.
 
-        Classes that an argmax names are numbers in themselves: they come out as int32.
+        Words that go in and classes that an argmax names are numbers in themselves: they are int32.
         """
-        given = {port.dtype for port in self.inputs}
-        returned = {port.dtype for port in self.outputs}
-        return not self.float_operators and given == {"int8"} and returned <= {"int8", "int32"}
+        ports = {port.dtype for port in (*self.inputs, *self.outputs)}
+        return not self.float_operators and ports <= {"int8", "int32"}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the certificate as JSON, whole or not at all."""

@@ -5,16 +5,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from hw_model.errors import EdgeZooError, EnvironmentFault, UsageError
 from pipelines.export.progress import Report
 from pipelines.export.quiet import quiet
 
-Floats = npt.NDArray[np.float32]
 #: One call of the model: an array (1, ...) for each input.
-Sample = list[Floats]
+Sample = list[npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hw_model.cost import evaluator_for
 from hw_model.errors import DataError, UsageError
 from hw_model.files import atomic_path, sha256_of
 from hw_model.graph import Graph, GroupForm, to_inference
-from hw_model.io import float_operators, read_header
+from hw_model.io import float_operators, read_header, read_tflite
 from hw_model.targets import Target, load_target
 from model_zoo.detection import anchors_of
 from model_zoo.spec.detection import SsdHead
-from pipelines.data.batches import Preprocess
-from pipelines.data.dataset import Split
+from model_zoo.spec.text import SpanHead, TextSpec
+from model_zoo.text import QuestionPreprocessor, SentencePreprocessor
+from pipelines.data.dataset import Examples
 from pipelines.export import certificate as cert
+from pipelines.export import questions
 from pipelines.export.compare import compare_with_file
 from pipelines.export.convert import Converted, Sample, convert, require_tensorflow
 from pipelines.export.detector import with_anchors
@@ -32,6 +35,8 @@ from pipelines.export.samples import default_count, model_samples
 from pipelines.export.trained import require_trained
 
 SQNR_SAMPLES = 4
+#: What would run on the host is told for these where no target is named: a phone's and one of few operations.
+USUAL_TARGETS = ("pixel6", "coral_usb")
 _WORST_SHOWN = 5
 
 
@@ -43,8 +48,8 @@ def export_int8(
     target: Target | str | None = None,
     group_form: GroupForm | None = None,
     allow_untrained: bool = False,
-    evaluate_on: Split | None = None,
-    preprocessing: Preprocess | None = None,
+    evaluate_on: Examples | None = None,
+    preprocessing: Any = None,
     calibration_count: int | None = None,
     postprocess: PostProcess | None = None,
     progress: bool = True,
@@ -55,16 +60,18 @@ def export_int8(
     A detector's file answers with `box_codes` and `class_logits` and holds its anchors; with `postprocess` it
     answers with `boxes` (top, left, bottom, right as shares of the image), `classes` (from 0), `scores` and
     `count`, all float32, which LiteRT's operator finds on the host behind the int8 network.
+    A text network's file reads its words as int32, has the length of its preprocessing, and holds its vocabulary.
 
     Args:
         model: a trained Keras model on the TensorFlow backend; its `spec` allows the file to be compared
             with the predicted graph, its `preprocessing` prepares integer images.
-        samples: what to calibrate on: a data set, a split, images (N, H, W, C), or an iterable of images or batches.
-            Integer images are preprocessed, float arrays taken as they are. No two may be equal.
+        samples: what to calibrate on: a data set, a split, images (N, H, W, C), or an iterable of images or batches,
+            for several inputs of lists of arrays. Integer images are preprocessed, float arrays taken as they
+            are. No two may be equal.
         target: chooses the form of group convolutions, by name or as a value.
         group_form: `split` or `native`; overrides the target's choice. `split` without either.
         allow_untrained: export random weights all the same.
-        evaluate_on: images on which float model and file are compared.
+        evaluate_on: images or questions on which float model and file are compared.
         calibration_count: at most how many samples are used; by default 100, fewer for slow networks.
         postprocess: how a detector's file chooses boxes; without it the file leaves that to its user.
 
@@ -81,11 +88,14 @@ def export_int8(
     origin = "random, as allowed" if allow_untrained else require_trained(model)
     target = load_target(target) if isinstance(target, str) else target
     form: GroupForm = group_form or (target.group_form if target else "split")
+    preprocessing = preprocessing or getattr(model, "preprocessing", None)
+    if isinstance(preprocessing, QuestionPreprocessor | SentencePreprocessor):
+        # The file's one length is that of its preprocessing, whichever the model was built for.
+        model = _of_length(model, preprocessing.settings.sequence_length)
     graph = _graph_of(model)
     anchors = _anchors_of(model)
     if postprocess is not None and anchors is None:
         raise UsageError(f"Only a detector's file can post-process. Received: {model.name!r}")
-    preprocessing = preprocessing or getattr(model, "preprocessing", None)
     count = calibration_count or default_count(graph)
     inputs = model_samples(model, samples, count, preprocessing)
     with Progress(len(inputs) + SQNR_SAMPLES, enabled=progress) as report, _GroupForm(model, form):
@@ -95,10 +105,11 @@ def export_int8(
         raise DataError(
             f"{len(stayed)} operators stayed in floating point, nothing was written: {', '.join(stayed[:3])}"
         )
-    content = _finished(converted.int8, anchors, postprocess)
+    content = _finished(model, converted.int8, anchors, postprocess, preprocessing)
     with atomic_path(path) as unfinished:  # the file appears when it has passed everything
         unfinished.write_bytes(content)
         facts = _file_facts(unfinished, content, _predicted(graph, form, postprocess))
+        facts["on_host"] = _on_host(unfinished, target)
         seconds = time.perf_counter() - started
         accuracy = _accuracy(model, unfinished, evaluate_on, preprocessing, progress)
     certificate = cert.Certificate(
@@ -122,8 +133,8 @@ def export_int8(
 
 def evaluate_tflite(
     path: str | os.PathLike[str],
-    split: Split,
-    preprocessing: Preprocess,
+    split: Examples,
+    preprocessing: Any,
     *,
     batch_size: int = 256,
     progress: bool = True,
@@ -153,6 +164,13 @@ class _GroupForm:
             layer.group_form = former
 
 
+def _of_length(model: Any, length: int) -> Any:
+    """The model for sequences of this length: itself if it is."""
+    if model.inputs[0].shape[1] == length or not hasattr(model, "with_length"):
+        return model
+    return model.with_length(length)
+
+
 def _graph_of(model: Any) -> Graph | None:
     """The graph a model's spec predicts, as trained; None for a model without spec."""
     spec = getattr(model, "spec", None)
@@ -166,9 +184,17 @@ def _anchors_of(model: Any) -> npt.NDArray[np.float32] | None:
 
 
 def _finished(
-    content: bytes, anchors: npt.NDArray[np.float32] | None, postprocess: PostProcess | None
+    model: Any,
+    content: bytes,
+    anchors: npt.NDArray[np.float32] | None,
+    postprocess: PostProcess | None,
+    preprocessing: Any,
 ) -> bytes:
     """The file with what belongs to it beside its network."""
+    spec = getattr(model, "spec", None)
+    if isinstance(spec, TextSpec):
+        outputs = questions.OUTPUTS if isinstance(spec.head, SpanHead) else ()
+        return questions.finished(content, preprocessing, outputs)
     if anchors is None:
         return content
     return append(content, anchors, postprocess) if postprocess else with_anchors(content, anchors)
@@ -200,6 +226,22 @@ def _file_facts(path: Path, content: bytes, predicted: Graph | None) -> dict[str
         "predicted_equals_converted": None if predicted is None else not differences,
         "differences": differences,
     }
+
+
+def _on_host(path: Path, target: Target | None) -> tuple[cert.OnHost, ...]:
+    """What of the file the target, or each of the usual ones, leaves to its host."""
+    graph = read_tflite(path)
+    found: list[cert.OnHost] = []
+    for each in (target,) if target else [load_target(name) for name in USUAL_TARGETS]:
+        rows = [
+            row for row in evaluator_for(each, "analytical").rows(graph) if row.binding == "host"
+        ]
+        for kind in dict.fromkeys(row.kind for row in rows):
+            same = [row for row in rows if row.kind == kind]
+            found.append(
+                cert.OnHost(target=each.name, operation=kind, count=len(same), why=same[0].why)
+            )
+    return tuple(found)
 
 
 def _port(details: dict[str, Any]) -> cert.PortInfo:
@@ -238,8 +280,8 @@ def _summary(noise: tuple[TensorSqnr, ...], converted: Converted, samples: int) 
 def _accuracy(
     model: Any,
     path: Path,
-    split: Split | None,
-    preprocessing: Preprocess | None,
+    split: Examples | None,
+    preprocessing: Any,
     progress: bool,
 ) -> cert.Accuracy | None:
     from pipelines.tasks import evaluate, task_of

@@ -3,7 +3,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -76,17 +76,21 @@ class Port:
 
 
 class FileRunner:
-    """A `.tflite` file with one input, called on batches of float images; it answers with every output by name.
+    """A `.tflite` file, called on batches; it answers with every output by name. `answers` takes float images.
 
     The file runs at batch 1; a batch is spread over `workers` interpreters, each with its own thread.
     """
+
+    #: What errors call one of a batch.
+    EXAMPLE: ClassVar[str] = "image"
 
     def __init__(self, path: str | os.PathLike[str], *, workers: int | None = None) -> None:
         self._names = self._output_names(path)
         content = Path(path).read_bytes()
         count = workers or min(4, os.cpu_count() or 1)
         self._interpreters = [make_interpreter(content) for _ in range(count)]
-        self.input = Port(self._interpreters[0].get_input_details()[0])
+        self._ports = [Port(details) for details in self._interpreters[0].get_input_details()]
+        self.input = self._ports[0]
         ports = [Port(details) for details in self._interpreters[0].get_output_details()]
         self.outputs = dict(zip(self._names, ports, strict=True))
         self._pool = ThreadPoolExecutor(count)
@@ -124,23 +128,25 @@ class FileRunner:
         stored = self._run(self.input.store(batch))
         return {name: port.real(stored[name]) for name, port in self.outputs.items()}
 
-    def _run(self, stored: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
-        """Stored outputs by name for stored inputs."""
+    def _run(self, *stored: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+        """Stored outputs by name for what is stored in each of the inputs."""
+        count = len(stored[0])
         found = {
-            name: np.empty((len(stored), *port.shape[1:]), port.dtype)
+            name: np.empty((count, *port.shape[1:]), port.dtype)
             for name, port in self.outputs.items()
         }
-        shares = np.array_split(np.arange(len(stored)), len(self._interpreters))
+        shares = np.array_split(np.arange(count), len(self._interpreters))
 
         def work(interpreter: Any, share: npt.NDArray[np.int64]) -> None:
             for position in share:
-                interpreter.set_tensor(self.input.index, stored[position : position + 1])
+                for port, values in zip(self._ports, stored, strict=True):
+                    interpreter.set_tensor(port.index, values[position : position + 1])
                 try:
                     interpreter.invoke()
                 except RuntimeError as error:  # some operators look at their types only now
                     first = str(error).partition("\n")[0]
                     raise DataError(
-                        f"LiteRT cannot run the file on image {position}: {first}"
+                        f"LiteRT cannot run the file on {self.EXAMPLE} {position}: {first}"
                     ) from error
                 for name, port in self.outputs.items():
                     found[name][position] = interpreter.get_tensor(port.index)[0]

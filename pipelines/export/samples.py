@@ -1,4 +1,4 @@
-"""Calibration samples from whatever a user has: a split, an array, a generator."""
+"""Calibration samples from whatever a user has: a split of images or questions, an array, a generator."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -9,8 +9,11 @@ import numpy.typing as npt
 
 from hw_model.errors import DataError, UsageError
 from hw_model.graph import Graph
+from model_zoo.text import QuestionPreprocessor
 from pipelines.data.calibration import calibration_samples, check_distinct
 from pipelines.data.dataset import ImageDataset, Split
+from pipelines.data.text.batches import question_inputs
+from pipelines.data.text.splits import QuestionSplit, TextDataset
 from pipelines.export.convert import Sample, fixed_shape
 
 #: Samples that settle the ranges; published post-training quantization uses 100 to 500.
@@ -30,14 +33,18 @@ def default_count(graph: Graph | None) -> int:
 def model_samples(model: Any, samples: Any, count: int, preprocessing: Any) -> list[Sample]:
     """At most `count` different samples as the model takes them.
 
-    `samples` is a data set (its training images), a split, an array of images (N, H, W, C), or any
+    `samples` is a data set (its training split), a split, an array of images (N, H, W, C), or any
     iterable of images or batches. Integer images are preprocessed; float arrays are taken as they are.
+    Of questions one window each is taken; a model of several inputs takes lists of arrays as well.
 
     Raises:
         DataError: no sample, one that comes twice, or one of the wrong shape.
+        UsageError: questions, and no vocabulary to read them with.
     """
-    if isinstance(samples, ImageDataset):
+    if isinstance(samples, ImageDataset | TextDataset):
         samples = samples.train
+    if isinstance(samples, QuestionSplit):
+        return check_distinct(question_samples(model, samples, count, preprocessing))
     if isinstance(samples, Split):
         samples = calibration_samples(samples, min(count, len(samples)))
     if len(model.inputs) != 1:
@@ -46,6 +53,31 @@ def model_samples(model: Any, samples: Any, count: int, preprocessing: Any) -> l
     shape = fixed_shape(model.inputs[0])
     images = check_distinct(list(islice(_single_images(samples), count)))
     return [[_prepared(image, shape, preprocessing)] for image in images]
+
+
+def question_samples(
+    model: Any, split: QuestionSplit, count: int, preprocessing: Any
+) -> list[Sample]:
+    """Windows of `count` questions drawn evenly from a split, as the inputs of `model` in their order.
+
+    Of a context that needs several windows one is drawn: ranges must hold for its end as for its beginning.
+    """
+    if not isinstance(preprocessing, QuestionPreprocessor):
+        raise UsageError(
+            "Questions are read with a vocabulary; pass preprocessing=QuestionPreprocessor(...). "
+            f"Received: {type(preprocessing).__name__}"
+        )
+    rng = np.random.default_rng(0)
+    found: dict[bytes, Sample] = {}  # a question asked twice counts once
+    for place in rng.permutation(len(split)):
+        example = split.examples[place]
+        windows = preprocessing.windows([(example.question, example.context)])
+        inputs = question_inputs(preprocessing, [windows[rng.integers(len(windows))]])
+        sample = [inputs[tensor.name] for tensor in model.inputs]
+        found.setdefault(b"".join(part.tobytes() for part in sample), sample)
+        if len(found) == count:
+            break
+    return list(found.values())
 
 
 def _single_images(samples: Iterable[Any]) -> Iterator[npt.NDArray[Any]]:

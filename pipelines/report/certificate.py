@@ -18,6 +18,7 @@ def certificate_section(certificate: "Certificate", *, title: str = "int8 certif
                 _figures(certificate),
                 checks(_statements(certificate)),
                 _differences(certificate),
+                _on_host(certificate),
                 el("h3", "Where quantization hurts most"),
                 _worst(certificate),
                 note(
@@ -49,9 +50,12 @@ def _figures(certificate: "Certificate") -> Html:
         pairs = [
             (
                 f"{100 * accuracy.int8_value:.2f} %",
-                f"{words} int8 on {accuracy.images:,} test images",
+                f"{words} int8 on {accuracy.images:,} test {_examples(certificate)}",
             ),
-            (f"{100 * accuracy.float_value:.2f} %", f"{words} float on the same images"),
+            (
+                f"{100 * accuracy.float_value:.2f} %",
+                f"{words} float on the same {_examples(certificate)}",
+            ),
             *pairs,
         ]
     return figures(pairs)
@@ -63,6 +67,11 @@ def _statements(certificate: "Certificate") -> list[tuple[bool, object]]:
         for port in (*certificate.inputs, *certificate.outputs)
     )
     holds = (certificate.all_int8, f"Every operator is int8, input and output too ({ports}).")
+    if any(port.dtype == "int32" for port in certificate.inputs):
+        holds = (
+            certificate.all_int8,
+            f"Every operator is in integers; words go in as ids ({ports}).",
+        )
     if certificate.postprocess is not None:
         words = (
             "Every operator of the network is int8; behind it boxes are chosen in floating point"
@@ -80,7 +89,7 @@ def _statements(certificate: "Certificate") -> list[tuple[bool, object]]:
     items.append(
         (
             calibration.distinct == calibration.count,
-            f"Calibrated on {calibration.count} training images, no two alike.",
+            f"Calibrated on {calibration.count} training {_examples(certificate)}, no two alike.",
         )
     )
     return items
@@ -88,6 +97,24 @@ def _statements(certificate: "Certificate") -> list[tuple[bool, object]]:
 
 def _differences(certificate: "Certificate") -> Html | None:
     return el("pre", "\n".join(certificate.differences)) if certificate.differences else None
+
+
+def _examples(certificate: "Certificate") -> str:
+    """What was calibrated on: words go in as ids, images do not."""
+    texts = any(port.dtype == "int32" for port in certificate.inputs)
+    return "questions" if texts else "images"
+
+
+def _on_host(certificate: "Certificate") -> Html | None:
+    if not certificate.on_host:
+        return None
+    rows = [(item.target, item.operation, item.count, item.why) for item in certificate.on_host]
+    return join(
+        (
+            el("h3", "What the accelerator leaves to its host"),
+            table(("target", "operation", "in the file", "why"), rows, numeric=(2,)),
+        )
+    )
 
 
 def _worst(certificate: "Certificate") -> Html:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hw_model.errors import SpecError, UsageError
+from hw_model.errors import DataError, SpecError, UsageError
 from model_zoo.text import QuestionPreprocessor, Window, check_vocabulary
 from pipelines.data.augment import Augmentation
 from pipelines.data.batches import Batches
@@ -32,6 +32,8 @@ class Answering(Task):
     NAME = "answering"
     METRICS = {"f1": "F1", "exact_match": "exact match", "loss": "loss"}
     HEADLINE = "f1"
+    ALSO_STATED = ("exact_match",)
+    EXAMPLES = "questions"
     FINETUNE_RECIPE = "squad_finetune"
     SOFT_OUTPUTS = frozenset(OUTPUTS)
 
@@ -109,7 +111,43 @@ class Answering(Task):
         batch_size: int = 256,
         progress: bool = True,
     ) -> Metrics:
-        raise UsageError(f"{path}: .tflite files are not scored on questions; evaluate the model")
+        from pipelines.export.questions import QuestionRunner
+
+        with QuestionRunner(path) as runner:
+            prepared = reading_of_file(path, runner.length, preprocessing)
+            return score_answers(
+                runner, split, prepared, batch_size=min(batch_size, _BATCH), progress=progress
+            )
+
+
+def reading_of_file(path: str | Path, length: int, given: Any = None) -> QuestionPreprocessor:
+    """`given`, or what a `.tflite` file itself says of how it reads, checked against its length and its words.
+
+    Raises:
+        UsageError: neither is there, or `given` makes sequences of another length.
+        DataError: the vocabulary is not the file's.
+    """
+    from pipelines.export.questions import embedded_words, question_reading
+
+    own = question_reading(path)
+    found = given or own
+    if not isinstance(found, QuestionPreprocessor):
+        raise UsageError(
+            f"{path} does not say how it reads questions; give the vocabulary of its network (--vocabulary)"
+        )
+    if found.settings.sequence_length != length:
+        raise UsageError(
+            f"{path} reads {length} tokens, the preprocessing makes {found.settings.sequence_length}; "
+            "set its sequence_length"
+        )
+    words = embedded_words(path)
+    if words is not None:
+        check_vocabulary(found.vocabulary, words, where=str(path))
+    if own is not None and own.vocabulary != found.vocabulary:
+        raise DataError(
+            f"The vocabulary is not the one {path} holds, though it has as many tokens; leave it out"
+        )
+    return found
 
 
 def score_answers(
@@ -126,7 +164,7 @@ def score_answers(
     """
     examples = split.examples
     windows = preprocessor.windows([(each.question, each.context) for each in examples])
-    logits = _logits(ask, preprocessor, windows, batch_size, progress)
+    logits = logits_of(ask, preprocessor, windows, batch_size, progress)
     rows_of: dict[int, list[int]] = {}
     for row, window in enumerate(windows):
         rows_of.setdefault(window.example, []).append(row)
@@ -148,7 +186,7 @@ def score_answers(
     }
 
 
-def _logits(
+def logits_of(
     ask: Callable[[Inputs], Logits],
     preprocessor: QuestionPreprocessor,
     windows: list[Window],
@@ -160,7 +198,7 @@ def _logits(
 
     parts: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in OUTPUTS}
     steps = range(0, len(windows), batch_size)
-    bar = tqdm(steps, desc="questions", delay=2, leave=False, disable=None if progress else True)
+    bar = tqdm(steps, desc="windows", delay=2, leave=False, disable=None if progress else True)
     for first in bar:
         some = [windows[row % len(windows)] for row in range(first, first + batch_size)]
         found = ask(question_inputs(preprocessor, some))

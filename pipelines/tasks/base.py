@@ -24,6 +24,8 @@ class Task(ABC):
     HEADLINE: ClassVar[str]
     #: Metrics a shipped preset states beside the headline.
     ALSO_STATED: ClassVar[tuple[str, ...]] = ()
+    #: What its examples are called.
+    EXAMPLES: ClassVar[str] = "images"
     #: The recipe a fine-tuning takes when none is named.
     FINETUNE_RECIPE: ClassVar[str]
     #: Outputs by name whose labels a teacher can soften; "" is the only output. Empty: none can.

@@ -35,6 +35,7 @@ class MaskedWords(Task):
         "loss": "loss",
     }
     HEADLINE = "masked_accuracy"
+    EXAMPLES = "texts"
     FINETUNE_RECIPE = "mobilebert_distill"
     SOFT_OUTPUTS = frozenset({"", WORDS})
 

@@ -63,7 +63,7 @@ def test_questions_from_the_vocabulary_to_the_metrics(run: Run, files: Path) -> 
     )  # fmt: skip
     assert tuned.code == 0, tuned.err
     assert "--split must" not in run("eval", "qa", "--data", SQUAD, "--split", "tset").failed(2)
-    assert "not scored" in run("eval", "net.tflite", "--data", SQUAD).failed(2)
+    assert "No file at net.tflite" in run("eval", "net.tflite", "--data", SQUAD).failed(3)
 
 
 def test_running_text(run: Run, files: Path) -> None:
