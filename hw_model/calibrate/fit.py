@@ -1,5 +1,6 @@
 """Fits the few nuisance constants of a target to latencies, and says how well it does on rows left out."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ Progress = Callable[[Sequence[int]], Iterable[int]]
 MAX_SCALES = 5
 #: Smallest start of a scale: the fit walks along logarithms.
 _FLOOR = 1e-3
+#: A share of full speed that leaves its start by more than this is one that the rows do not tell.
+_MOST_TIMES = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,8 @@ class Fit:
     left_out_ms: tuple[float, ...]
     fitted: Correlation
     left_out: Correlation
+    #: Those that ended as far from their start as they may.
+    untold: tuple[str, ...] = ()
 
 
 def declared_scales(target: Target) -> tuple[str, ...]:
@@ -106,7 +111,8 @@ def fit_profiles(
         )
 
     def solve(chosen: Sequence[int], first: dict[str, float]) -> dict[str, float]:
-        return _solve(first, names, [profiles[i] for i in chosen], [measured_ms[i] for i in chosen])
+        some = [profiles[i] for i in chosen]
+        return _solve(first, start, names, some, [measured_ms[i] for i in chosen])
 
     best = solve(rows, start)
     predicted = [profile.latency_ms(best) for profile in profiles]
@@ -119,20 +125,37 @@ def fit_profiles(
         left_out_ms=tuple(left_out),
         fitted=correlate(predicted, measured_ms),
         left_out=correlate(left_out, measured_ms),
+        untold=tuple(name for name in names if not _within(start[name], best[name], name)),
     )
+
+
+def _reach(name: str) -> float:
+    """How far the logarithm of a scale may go from its start."""
+    return math.log(_MOST_TIMES) if name.endswith(("_ratio", "_efficiency")) else math.inf
+
+
+def _within(start: float, found: float, name: str) -> bool:
+    return abs(math.log(found / max(start, _FLOOR))) < _reach(name) - 1e-6
 
 
 def _solve(
     start: dict[str, float],
+    origin: dict[str, float],
     names: Sequence[str],
     profiles: Sequence[Profile],
     measured_ms: Sequence[float],
 ) -> dict[str, float]:
-    """Least squares of log ratios over log scales: relative errors count alike for small and large networks."""
+    """Least squares of log ratios over log scales: relative errors count alike for small and large networks.
+
+    Scales stay within reach of their `origin`.
+    """
     goal = np.log(np.asarray(measured_ms))
+    middle = np.log([max(origin[name], _FLOOR) for name in names])
+    reach = np.array([_reach(name) for name in names])
 
     def scaled(logs: Values) -> dict[str, float]:
-        values = np.maximum(np.exp(logs), _FLOOR * _FLOOR)
+        held = np.clip(logs, middle - reach, middle + reach)
+        values = np.maximum(np.exp(held), _FLOOR * _FLOOR)
         return start | {name: float(value) for name, value in zip(names, values, strict=True)}
 
     def residual(logs: Values) -> Values:

@@ -97,10 +97,15 @@ class CostReport:
     @property
     def error_words(self) -> str:
         """How far the latency may be off, and whether that was measured."""
-        path = f"accuracy.{self.evaluator_id.rpartition('-')[0]}_error"
-        if any(entry.path == path and entry.assumption for entry in self.target.constants):
+        # A learned evaluator is as far off as the simulator it was trained on, and further.
+        name = "analytical" if self.evaluator_id.startswith("analytical-") else "simulator"
+        stated = {entry.path: entry for entry in self.target.constants}[f"accuracy.{name}_error"]
+        if stated.assumption:
             return f"assumed to be off by {self.declared_error:.0%}"
-        return f"off by {self.declared_error:.0%} on average on published classification networks"
+        off = f"off by {self.declared_error:.0%} on average"
+        if stated.source.startswith("benchmarks/"):
+            return f"{off} on published classification networks"
+        return f"{off} ({stated.source})"
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:

@@ -7,7 +7,14 @@ from html import escape
 from hw_model.cost import CostReport, OpRow
 from hw_model.files import write_text
 from hw_model.io.svg import LogAxis, picture, tag, text, tooltip
-from hw_model.io.text import BINDING_WORDS, megabytes, millions, shape_text, time_by_binding_us
+from hw_model.io.text import (
+    BINDING_WORDS,
+    megabytes,
+    millions,
+    shape_text,
+    time_by_binding_us,
+    two_digits,
+)
 
 #: Colours tell the ceilings apart for colour-blind readers too (Okabe and Ito).
 COLOURS = {
@@ -260,7 +267,7 @@ def _energy_note(report: CostReport) -> str:
     low_mj, high_mj = report.energy_interval_mj
     return (
         "Counted events times assumed prices: good for comparing networks, not measured on a device. "
-        f"Over the ranges of those prices it is {low_mj:.2g} to {high_mj:.2g} mJ. "
+        f"Over the ranges of those prices it is {two_digits(low_mj)} to {two_digits(high_mj)} mJ. "
         f"Idle power alone is {report.energy_mj - report.active_energy_mj:.3g} mJ."
     )
 

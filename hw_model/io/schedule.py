@@ -37,7 +37,7 @@ def format_schedule(schedule: Assignment) -> str:
         "",
         "Each accelerator alone",
         *(
-            f"  {single.target_name:<16} {single.latency_ms:9.3f} ms {single.energy_mj:9.3f} mJ"
+            f"  {single.target_name:<16} {single.latency_ms:9.3f} ms {single.energy_mj:9.3f} mJ   {single.error_words}"
             for single in schedule.alone
         ),
         "",
@@ -104,9 +104,14 @@ def render_schedule(schedule: Assignment) -> str:
         f"<h1>{title}</h1><p>{escape(', '.join(schedule.evaluator_ids))} · {escape(verdict(schedule))}</p>"
         f'<div class="cards">{shown}</div>'
         + section("Calls over time", NOTE, _strip(schedule))
-        + section("Calls", "", _table(schedule))
+        + section("Calls", _errors(schedule), _table(schedule))
     )
     return page(title, body)
+
+
+def _errors(schedule: Assignment) -> str:
+    each = (f"{single.target_name} {single.error_words}" for single in schedule.alone)
+    return f"Latencies: {'; '.join(each)}."
 
 
 def _strip(schedule: Assignment) -> str:

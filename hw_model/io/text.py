@@ -52,7 +52,8 @@ def _summary(report: CostReport) -> list[str]:
         f"{report.graph_name} on {report.target.title}",
         f"  latency  {report.latency_ms:.3g} ms   {report.error_words}",
         f"  energy   {report.energy_mj:.3g} mJ   {report.active_energy_mj:.3g} active + {idle_mj:.3g} idle; "
-        f"{low_mj:.2g} to {high_mj:.2g} over the ranges of its prices, not measured: compare, do not quote",
+        f"{two_digits(low_mj)} to {two_digits(high_mj)} over the ranges of its prices, not measured: compare, "
+        "do not quote",
         f"  work     {millions(report.macs)} multiply-adds at {report.utilization:.0%} of peak, "
         f"{megabytes(report.parameter_bytes)} of parameters{streamed}",
         f"  by       evaluator {report.evaluator_id}, target {report.target_name} ({report.target_id})",
@@ -89,6 +90,11 @@ def _op_table(report: CostReport, rows: Iterable[OpRow]) -> list[str]:
 def shape_text(row: OpRow) -> str:
     """Output shape without the batch, such as `56x56x128`."""
     return "x".join(str(size) for size in row.output_shapes[0][1:]) or "1"
+
+
+def two_digits(value: float) -> str:
+    """A rough figure, never with an exponent."""
+    return f"{float(f'{value:.2g}'):,.15g}"
 
 
 def megabytes(count: int) -> str:

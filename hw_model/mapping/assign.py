@@ -19,6 +19,7 @@ import numpy.typing as npt
 from hw_model.codec import to_data
 from hw_model.cost.analytical import FLOATS, is_quantized
 from hw_model.cost.evaluator import evaluator_for
+from hw_model.cost.report import CostReport
 from hw_model.errors import UsageError
 from hw_model.graph import Graph, to_inference
 from hw_model.graph.types import DTYPE_BYTES, Tensor
@@ -55,6 +56,9 @@ class Single:
     target_name: str
     latency_ms: float
     energy_mj: float
+    #: Of the evaluator on this target, as its reports have it.
+    declared_error: float
+    error_words: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,11 +162,17 @@ def assign(
     return Assignment(
         graph_name=graph.name,
         objective=objective,
-        evaluator_ids=tuple(dict.fromkeys(price.evaluator_id for price in prices)),
+        evaluator_ids=tuple(dict.fromkeys(price.report.evaluator_id for price in prices)),
         segments=tuple(segments),
         alone=tuple(
-            Single(target_name=one.target_name, latency_ms=one.latency_ms, energy_mj=one.energy_mj)
-            for one in whole
+            Single(
+                target_name=one.target_name,
+                latency_ms=one.latency_ms,
+                energy_mj=one.energy_mj,
+                declared_error=price.report.declared_error,
+                error_words=price.report.error_words,
+            )
+            for one, price in zip(whole, prices, strict=True)
         ),
         targets=tuple(targets),
     )
@@ -181,7 +191,8 @@ class _Price:
     """What one target asks: running sums over the operations, a start, and rates at its edge."""
 
     target: Target
-    evaluator_id: str
+    #: Of the whole network.
+    report: CostReport
     us: Floats
     uj: Floats
     start_us: float
@@ -206,7 +217,8 @@ class _Price:
 
 def _price(run: Graph, target: Target, evaluator: str) -> _Price:
     chosen = evaluator_for(target, evaluator)
-    rows, terms = chosen.rows(run), chosen.report(run).model_terms
+    rows, report = chosen.rows(run), chosen.report(run)
+    terms = report.model_terms
     link, byte_uj = target.link, target.energy.input_bus_transfer_pj * 1e-6
     # Instructions belong to operations, but a report has their sum only: each gets the same share of what
     # the start of a call does not take.
@@ -219,7 +231,7 @@ def _price(run: Graph, target: Target, evaluator: str) -> _Price:
     uj += shares * (terms.instruction_bytes - base_bytes) * byte_uj
     return _Price(
         target=target,
-        evaluator_id=chosen.evaluator_id,
+        report=report,
         us=np.concatenate([[0.0], np.cumsum(us)]),
         uj=np.concatenate([[0.0], np.cumsum(uj)]),
         start_us=terms.fixed_us + base_us,

@@ -19,6 +19,7 @@ class Change:
 
     value: float
     source: str
+    assumption: bool = False
 
 
 def with_changes(path: Path, changes: Mapping[str, Change]) -> str:
@@ -39,6 +40,8 @@ def with_changes(path: Path, changes: Mapping[str, Change]) -> str:
         part, _, key = name.partition(".")
         data[part][key] |= {"value": change.value, "source": change.source}
         data[part][key].pop("assumption", None)
+        if change.assumption:
+            data[part][key]["assumption"] = True
     head = _HEAD.match(text)
     return (head[0] if head else "") + to_toml(data)
 

@@ -95,9 +95,15 @@ def _target_text(name: str, found: "Calibration", source: str) -> str:
     changes["accuracy.analytical_error"] = Change(
         value=error, source=f"mean relative error of rows left out, {source}"
     )
+    changes["accuracy.simulator_error"] = Change(
+        value=error, source=f"assumed: as the analytical evaluator's, {source}", assumption=True
+    )
     text = with_changes(path, changes)
     try:
         from_data(tomllib.loads(text))
+        # One ratio that runs away is told beside the fit; the speed of everything is no such thing.
+        if (speed := "overhead.mapping_efficiency") in found.fit.untold:
+            raise SpecError(speed, f"would be {found.fit.scales[speed]:.3g}")
     except SpecError as problem:
         raise DataError(
             f"The best fit lies where no target can be ({problem}): check the measurements' unit, or mark "
@@ -124,8 +130,16 @@ def _text(found: "Calibration", rows: "Sequence[Row]", before: dict[str, float])
                     ("rank order", f"Spearman {fit.left_out.spearman:.3f} over {len(rows)} rows left out"),
                 ]
             ),
+            *(f"warning  {_untold(name)}" for name in fit.untold),
         ]
     )  # fmt: skip
+
+
+def _untold(name: str) -> str:
+    return (
+        f"{name} ended as far from its start as it may: these measurements do not tell it; measure networks that "
+        "spend their time elsewhere, or take its `fitted = true` away"
+    )
 
 
 def _errors(found: "Calibration", rows: "Sequence[Row]") -> list[list[object]]:
@@ -152,6 +166,7 @@ def _data(
         "constants": {
             name: {"before": before[name], "fitted": value} for name, value in fit.scales.items()
         },
+        "untold": list(fit.untold),
         "mean_error": fit.fitted.mape,
         "mean_error_left_out": fit.left_out.mape,
         "spearman_left_out": fit.left_out.spearman,

@@ -126,3 +126,18 @@ def test_too_few_rows_or_wrong_marks_are_refused(graphs: list[Graph]) -> None:
         fit(marked(target, *SCALES[:3], *SCALES[6:]), graphs, [1.0] * len(graphs))
     with pytest.raises(UsageError, match=r"latencies cannot tell energy.idle_w"):
         fit(marked(target, "energy.idle_w"), graphs, [1.0] * len(graphs))
+
+
+def test_a_share_that_the_rows_do_not_tell_stays_within_reach_and_is_named() -> None:
+    target = load_target("coral_usb")
+    names = ("tiny", "xs", "s", "m")
+    graphs = [spec_of(f"mobilenet_edgetpu_v2_{name}").graph() for name in names]
+    graphs.append(spec_of("efficientnet_edgetpu_s").graph())
+    # Latencies of no device: the network that streams parameters is said to take no time for them.
+    found = fit(target, graphs, (1.2, 1.4, 1.9, 2.6, 4.1))
+    assert found.untold == ("overhead.pointwise_ratio",)
+    start = target.overhead.pointwise_ratio
+    assert found.scales["overhead.pointwise_ratio"] == pytest.approx(20 * start)
+    # The same networks with what the target itself says of them leave nothing untold.
+    own = [Analytical(target).report(graph).latency_ms for graph in graphs]
+    assert not fit(target, graphs, own).untold

@@ -36,6 +36,8 @@ def test_the_text_has_every_call_and_every_accelerator(mixed: Assignment) -> Non
     text = format_schedule(mixed)
     assert f"latency  {mixed.latency_ms:.3g} ms" in text
     assert verdict(mixed) in text
+    assert text.count("assumed to be off by 50%") == len(mixed.alone)
+    assert "mensa_pascal assumed to be off by 50%" in render_schedule(mixed)
     for segment in mixed.segments:
         assert re.search(rf"  {segment.target_name} .*{segment.latency_ms:.3f}", text)
     for single in mixed.alone:

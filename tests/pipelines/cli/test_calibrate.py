@@ -46,6 +46,13 @@ def test_constants_come_back_and_the_file_is_a_target(run: "Run", tmp_path: Path
         assert by_path[name].source == "fitted to m.csv, 5 rows"
         assert by_path[name].fitted
     assert "rows left out" in by_path["accuracy.analytical_error"].source
+    # What is not measured on published networks does not say so.
+    said = [
+        estimate(spec_of(NAMES[0]), target=mine, evaluator=name).error_words
+        for name in ("analytical", "simulator")
+    ]
+    assert "rows left out, fitted to m.csv" in said[0]
+    assert said[1].startswith("assumed to be off by")
     # The written target is one to fit again.
     again = run("calibrate", "--target", "my.toml", "--measurements", path)
     assert again.code == 0
