@@ -17,9 +17,12 @@ def atomic_path(final: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path beside `final` (same suffix) that replaces it when the block succeeds.
 
     Raises:
-        EnvironmentFault: the folder cannot be written or the disk is full; `final` is untouched.
+        EnvironmentFault: the folder cannot be written, the disk is full or `final` is a device; it is untouched.
     """
     target = Path(final)
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        # Renaming would put a file where a device is, for everybody on the machine.
+        raise EnvironmentFault(f"Cannot write {target}: it is a device or a pipe; choose a file.")
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

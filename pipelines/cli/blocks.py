@@ -222,6 +222,7 @@ def _text(
             ("target", found.target.title),
             ("evaluator", f"{found.evaluator_id}, latency error {found.declared_error:.1%}"),
             ("blocks", len(found.costs)),
+            *([("left out", _illegal(found))] if found.illegal else []),
         ]
     )
     lines = [head, table(["shape", "fastest block", "us", "never useful"], rows)]
@@ -229,6 +230,16 @@ def _text(
         lines.append(_pruned_text(args, pruning))
     files = [f"Page written to {args.out}", *([f"CSV written to {args.csv}"] if args.csv else [])]
     return "\n\n".join([*lines, "\n".join(files)])
+
+
+def _illegal(found: "Sweep") -> str:
+    sizes = [
+        size
+        for size in found.grid.group_sizes
+        if not any(cost.stack.group_size == size for cost in found.costs)
+    ]
+    which = f"; of group size {', '.join(map(str, sizes))} every one" if sizes else ""
+    return f"{len(found.illegal)} whose groups do not divide the channels{which}"
 
 
 def _pruned_text(args: argparse.Namespace, pruning: "Pruning") -> str:

@@ -1,5 +1,6 @@
 """Atomic writing: a failure, a full disk or a kill leaves the old file and no debris."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -59,6 +60,14 @@ def test_a_folder_that_cannot_be_made_is_an_environment_fault(tmp_path: Path) ->
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(EnvironmentFault, match="Cannot write"):
         write_json(tmp_path / "file" / "x.json", {})
+
+
+def test_a_device_is_never_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(EnvironmentFault, match="device or a pipe"):
+        write_bytes(pipe, b"x")
+    assert pipe.is_fifo()
 
 
 def test_nan_is_no_json(tmp_path: Path) -> None:
