@@ -68,7 +68,7 @@ def test_the_prune_file_goes_into_a_search(run: "Run") -> None:
         (("--stride", "0"), "stride"),
         (("--target", "pixle6"), "pixel6"),
         (("--evaluator", "analytic"), "analytical"),
-        (("--prune-space", "p.json", "--space", "mobile"), "mobilenet_edgetpu_v2"),
+        (("--prune-space", "p.json", "--space", "mobilenet"), "mobilenet_edgetpu_v2"),
         (("--prune-space", "p.json", "--image-size", "0"), "--image-size"),
     ],
 )
