@@ -77,6 +77,8 @@ class Steps:
         # Outputs of scales and shifts that something else than a dense layer reads; what goes into them.
         self._kept: set[int] = set()
         self._unscaled: dict[int, int] = {}
+        #: Outputs of operations the step before has taken over.
+        self.absorbed: set[int] = set()
         # What is read by scales and shifts that are not kept: its layer leaves its bias to later ones as well.
         self._bare: set[int] = set()
         readers, ends = self._skip_dropout(graph)
@@ -99,6 +101,10 @@ class Steps:
             self._add(op.name, op.type, sources, op.outputs)
         self.inputs = graph.inputs
         self.outputs = tuple([self._value[index] for index in graph.outputs])
+
+    def value(self, index: int) -> int:
+        """The tensor that holds what a tensor of the graph held."""
+        return self._value[index]
 
     def _skip_dropout(self, graph: Graph) -> tuple[list[int], set[int]]:
         """How many operations read each tensor, and which ones leave the graph, once dropout is gone."""
@@ -140,6 +146,7 @@ class Steps:
         if host is not None and merged is not None:
             host.kind = merged
             self._value[op.outputs[0]] = source
+            self.absorbed.add(op.outputs[0])
             return True
         if isinstance(op.type, Activation):
             return False
@@ -278,6 +285,25 @@ def _branch(kind: GroupConv2D) -> Conv2D:
 @lru_cache(maxsize=1 << 14)
 def _native(kind: GroupConv2D) -> Conv2D:
     return replace(_branch(kind), filters=kind.filters, groups=kind.groups)
+
+
+def executed_outputs(graph: Graph) -> dict[str, OpType]:
+    """What the executed graph keeps as tensors: the operation of `graph` each comes out of, and what computes it.
+
+    A convolution whose batch norm and ReLU merge into it keeps one tensor, which comes out of the ReLU.
+    """
+    steps = Steps(graph, "native")
+    written = {
+        steps.value(op.outputs[0]): op.name
+        for op in graph.ops
+        if op.outputs[0] in steps.absorbed or steps.value(op.outputs[0]) == op.outputs[0]
+    }
+    return {
+        written[index]: step.kind
+        for step in steps.items
+        for index in step.outputs
+        if index in written
+    }
 
 
 def to_inference(graph: Graph, *, group_form: GroupForm = "split", dtype: DType = "int8") -> Graph:

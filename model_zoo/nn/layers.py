@@ -12,15 +12,20 @@ GroupForm = Literal["split", "native"]
 
 @keras.saving.register_keras_serializable(package="model_zoo")
 class FakeQuant(keras.layers.Layer):
-    """Rounds to 8 bits of a range that follows, in training, the moving average of what it sees.
+    """Rounds to `bits` of a range that follows, in training, the moving average of what it sees.
 
     The output is rounded in training and in use. Source: SpaghettiNet feature extractor of the TensorFlow object
     detection API, at the concatenation of its groups: range 0 to 6 at first, average of 0.999.
     """
 
-    BITS = 8
     START = (0.0, 6.0)
     DECAY = 0.999
+
+    def __init__(self, bits: int = 8, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.bits = bits
+        #: Off while ranges are sought.
+        self.rounds = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.low, self.high = (
@@ -45,8 +50,13 @@ class FakeQuant(keras.layers.Layer):
                 (self.high, ops.maximum(ops.max(seen), 0.0)),
             ):
                 limit.assign(self.DECAY * limit + (1 - self.DECAY) * now)
-        rounded = int8_forms.fake_quant(x, self.low.value, self.high.value, self.BITS)
+        if not self.rounds:
+            return inputs
+        rounded = int8_forms.fake_quant(x, self.low.value, self.high.value, self.bits)
         return ops.cast(rounded, inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "bits": self.bits}
 
 
 @keras.saving.register_keras_serializable(package="model_zoo")
