@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -30,7 +30,7 @@ from hw_model.service import cost_pb2 as pb
 from model_zoo.registry import entries, spec_of
 
 COLUMNS = (
-    Column(key="what", heading="Cost service, analytical evaluator"),
+    Column(key="what", heading="Cost service; the analytical evaluator where none is named"),
     Column(key="servers", heading="Servers"),
     Column(key="workers", heading="Workers each"),
     Column(key="batch", heading="Models a call"),
@@ -45,6 +45,9 @@ COLUMNS = (
 )
 LOAD_PROCESSES = 2
 KNOWN_CALLS = 8
+BESIDE = ", which had to wait: all of this ran at real-time priority, of which the kernel takes 50 ms a second away"
+#: The simulator takes so many times as long, and gets so many times fewer calls.
+SIMULATED = 20
 #: Calls of each client before those that count.
 WARMING_CALLS = 24
 
@@ -60,6 +63,7 @@ class Case:
     cached: bool = False
     #: The shipped networks with other numbers of classes, instead of mutations.
     heads: bool = False
+    evaluator: str = "analytical"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,40 +87,44 @@ def cases(batch: int) -> list[Case]:
         Case(what="new models, one a call", workers=2, batch=1),
         Case(what="shipped models with new heads", workers=2, batch=batch, heads=True),
         Case(what="known models, from the cache", workers=2, batch=32, cached=True),
+        Case(what="new models, simulator", workers=1, batch=batch, evaluator="simulator"),
+        Case(what="new models, simulator", workers=2, batch=batch, evaluator="simulator"),
     ]
 
 
 def jobs_of(case: Case, part: int, clients: int, calls: int, before: int) -> list[list[bytes]]:
     """What the clients of one process send; known models are the same few calls' worth for all, again and again."""
     if case.cached:
-        return [(heads(KNOWN_CALLS, case.batch, 0) * calls)[:calls]] * clients
+        return [(heads(case, KNOWN_CALLS, 0) * calls)[:calls]] * clients
     count = clients * calls
     if case.heads:
-        found = heads(count, case.batch, (before + part * count) * case.batch)
+        found = heads(case, count, before + part * count)
     else:
-        found = proposals(count, case.batch, seed=LOAD_PROCESSES * before + part)
+        found = proposals(case, count, seed=LOAD_PROCESSES * before + part)
     return [found[client::clients] for client in range(clients)]
 
 
-def proposals(count: int, batch: int, seed: int) -> list[bytes]:
+def proposals(case: Case, count: int, seed: int) -> list[bytes]:
     """Batches of what a search proposes: mutations of networks met shortly before, no two the same."""
     texts = (spec.to_json().encode() for _, spec in walk(seed))
-    return [serialized(islice(texts, batch)) for _ in range(count)]
+    return [serialized(case, texts) for _ in range(count)]
 
 
-def heads(count: int, batch: int, first: int) -> list[bytes]:
+def heads(case: Case, count: int, first: int) -> list[bytes]:
     """Batches of architectures no other batch holds: shipped ones with other numbers of classes."""
     specs = [spec_of(name) for name in entries()]
     texts = [spec.to_json() for spec in specs if spec.num_classes is not None]
-    numbers = iter(range(first, first + count * batch))
+    numbers = range(first * case.batch, (first + count) * case.batch)
     each = (with_classes(texts[n % len(texts)], n // len(texts)) for n in numbers)
-    return [serialized(islice(each, batch)) for _ in range(count)]
+    return [serialized(case, each) for _ in range(count)]
 
 
-def serialized(texts: Iterable[bytes]) -> bytes:
-    """A batch of specs."""
-    requests = [pb.EstimateRequest(id=n, spec_json=text) for n, text in enumerate(texts)]
-    payload: bytes = pb.EstimateBatchRequest(requests=requests).SerializeToString()
+def serialized(case: Case, texts: Iterator[bytes]) -> bytes:
+    """A batch of the next specs."""
+    some = enumerate(islice(texts, case.batch))
+    requests = [pb.EstimateRequest(id=n, spec_json=text) for n, text in some]
+    batch = pb.EstimateBatchRequest(requests=requests, evaluator=case.evaluator)
+    payload: bytes = batch.SerializeToString()
     return payload
 
 
@@ -241,9 +249,10 @@ def measure(case: Case, clients: int, calls: int) -> dict[str, Any]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         servers = [stack.enter_context(Server(case, folder)) for _ in range(case.servers)]
         addresses = [server.address for server in servers]
-        run_load(addresses, case, clients, WARMING_CALLS, before=0)
+        warming = min(calls, WARMING_CALLS)
+        run_load(addresses, case, clients, warming, before=0)
         before = [server.cpu_s() for server in servers]
-        loads = run_load(addresses, case, clients, calls, before=clients * WARMING_CALLS)
+        loads = run_load(addresses, case, clients, calls, before=clients * warming)
         after = [server.cpu_s() for server in servers]
     front_s, worker_s = (
         sum(z[part] - a[part] for a, z in zip(before, after, strict=True)) for part in (0, 1)
@@ -298,9 +307,14 @@ def main() -> None:
     load_before = os.getloadavg()[0]
     rows = []
     for case in cases(args.batch):
-        rows.append(measure(case, args.clients, args.calls))
+        few = case.evaluator == "simulator"
+        rows.append(
+            measure(case, args.clients, max(1, args.calls // SIMULATED if few else args.calls))
+        )
         print(rows[-1], flush=True)
-    linear = rows[1]["per_second"] / (2 * rows[0]["per_second"])
+    linear, simulated = (
+        two["per_second"] / (2 * one["per_second"]) for one, two in (rows[:2], rows[-2:])
+    )
     apart = rows[2]["per_second"] / (2 * rows[0]["per_second"])
     beside = [row["client_cores"] + row["front_cores"] for row in rows[:2]]
     per_core = [row["per_second"] / row["worker_cores"] for row in rows[:2]]
@@ -312,10 +326,11 @@ def main() -> None:
         notes=[
             "New models are mutations, each sent once, of networks of the classification space, as a search proposes "
             f"them, after {WARMING_CALLS} calls of each client that do not count. What else the machine did: load "
-            f"{load_before:.1f} before this began.",
+            f"{load_before:.1f} before this began{BESIDE if os.sched_getscheduler(0) == os.SCHED_RR else ''}.",
             f"{args.clients} clients on the machine of the service, each calling back to back: what they wait for is "
             "mostly each other.",
-            f"Two workers give {linear:.0%} of twice one worker's models/s, two servers {apart:.0%}: clients and the "
+            f"Two workers give {linear:.0%} of twice one worker's models/s, two servers {apart:.0%}, and with the "
+            f"simulator, which leaves little else to do, {simulated:.0%}: clients and the "
             f"process that takes calls need {beside[0]:.2f} cores beside one worker and {beside[1]:.2f} beside two, "
             f"of {os.cpu_count()} there are.",
             f"A second of worker time gives {per_core[0]:,.0f} models with one worker and {per_core[1]:,.0f} with two "
