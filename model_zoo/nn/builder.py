@@ -215,7 +215,7 @@ _LAYERS: dict[type[ops.OpType], Callable[..., Any]] = {
     ops.LayerNorm: _norm(text_layers.LayerNormalization),
     ops.ScaleShift: _norm(layers.ScaleShift),
     ops.Activation: lambda op, name, _: keras.layers.Activation(op.function, name=name),
-    ops.Softmax: lambda op, name, _: keras.layers.Activation("softmax", name=name),
+    ops.Softmax: lambda op, name, _: text_layers.Softmax(name=name),
     ops.Add: _binary(keras.layers.Add),
     ops.Mul: _binary(keras.layers.Multiply),
     ops.Concat: lambda op, name, _: _variadic(keras.layers.Concatenate(axis=op.axis, name=name)),

@@ -67,6 +67,24 @@ class LayerNormalization(keras.layers.LayerNormalization):
 
 
 @keras.saving.register_keras_serializable(package="model_zoo")
+class Softmax(keras.layers.Activation):
+    """Softmax of the last axis. `bounds` (low, high) make 8 bits of the scores, for an export to set and to unset."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("softmax", **kwargs)
+        self.bounds: tuple[float, float] | None = None
+
+    def call(self, inputs: Any) -> Any:
+        if self.bounds is not None:
+            inputs = int8_forms.fake_quant(inputs, *self.bounds, 8)
+        return super().call(inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return {key: config[key] for key in config if key != "activation"}
+
+
+@keras.saving.register_keras_serializable(package="model_zoo")
 class TiedLogits(keras.layers.Layer):
     """Scores of `rows` words: products with a table of another layer, widened by columns of its own, and a bias.
 

@@ -112,6 +112,8 @@ class Certificate:
     version: int = VERSION
     postprocess: PostProcess | None = None
     on_host: tuple[OnHost, ...] = ()
+    #: What padding is put below words by, before scores end at the lowest that means anything; None without a mask.
+    mask_value: float | None = None
 
     @property
     def all_int8(self) -> bool:

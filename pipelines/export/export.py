@@ -27,6 +27,7 @@ from pipelines.export.compare import compare_with_file
 from pipelines.export.convert import Converted, Sample, convert, require_tensorflow
 from pipelines.export.detector import with_anchors
 from pipelines.export.fidelity import TensorSqnr, measure_sqnr
+from pipelines.export.mask import clipped, clipping_of
 from pipelines.export.postprocess import PostProcess, append
 from pipelines.export.postprocess import predicted as with_postprocess
 from pipelines.export.progress import Progress
@@ -98,7 +99,12 @@ def export_int8(
         raise UsageError(f"Only a detector's file can post-process. Received: {model.name!r}")
     count = calibration_count or default_count(graph)
     inputs = model_samples(model, samples, count, preprocessing)
-    with Progress(len(inputs) + SQNR_SAMPLES, enabled=progress) as report, _GroupForm(model, form):
+    padding = clipping_of(model, inputs)
+    with (
+        Progress(len(inputs) + SQNR_SAMPLES, enabled=progress) as report,
+        _GroupForm(model, form),
+        clipped(model, padding),
+    ):
         converted = convert(model, inputs, report)
         noise = measure_sqnr(converted, inputs[:SQNR_SAMPLES], report)
     if stayed := float_operators(converted.int8):
@@ -126,6 +132,7 @@ def export_int8(
         export_seconds=round(seconds, 2),
         accuracy=accuracy,
         postprocess=postprocess,
+        mask_value=padding.mask_value if padding else None,
     )
     certificate.save(cert.certificate_path(path))
     return certificate
