@@ -8,7 +8,7 @@ from hw_model.errors import UnknownNameError, UsageError
 from pipelines.cli import texts
 from pipelines.cli.answer import Answer, facts, metric_text, table
 from pipelines.cli.options import add_data, add_json, add_model
-from pipelines.cli.references import is_tflite, load, parse_size, require_file
+from pipelines.cli.references import is_tflite, load, load_images, require_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,14 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Answer:
     """The metrics on all images of the split."""
-    from pipelines.data import load_dataset
     from pipelines.tasks import METRIC_WORDS
 
     if texts.is_text(args.data):
         return _of_text(args)
-    dataset = load_dataset(
-        args.data, download=args.download, image_size=parse_size(args.image_size)
-    )
+    dataset = load_images(args, args.model)
     if args.split not in dataset.splits:
         raise UnknownNameError(f"split of {dataset.name}", args.split, dataset.splits)
     split = dataset.splits[args.split]

@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         metavar="DIR",
-        help=f"where pictures of masks and boxes are written (default: {PICTURE_FOLDER})",
+        help=f"where pictures of masks and boxes are written: a folder, or a .png for one image (default: "
+        f"{PICTURE_FOLDER})",
     )
     parser.add_argument(
         "--top",
@@ -65,11 +66,20 @@ def run(args: argparse.Namespace) -> Answer:
         raise UsageError(
             "Two images have one name, and so would their pictures; ask for one at a time"
         )
+    if len(pictures) > 1 and args.out and _is_picture(Path(args.out)):
+        raise UsageError(
+            f"One file holds one picture; give --out a folder for {len(pictures)}. Received: {args.out}"
+        )
     if predictor.task == "classification" and args.out:
         raise UsageError("--out is for pictures of masks and boxes; this model names whole images")
     answer = {"classification": _classify, "segmentation": _segment, "detection": _detect}
     answers = [answer[predictor.task](args, predictor, path, image) for path, image in pictures]
     return Answer(text="\n\n".join(text for text, _ in answers), data=[data for _, data in answers])
+
+
+def _is_picture(out: Path) -> bool:
+    """Whether --out means a file, not a folder."""
+    return out.suffix.lower() == ".png" and not out.is_dir()
 
 
 def _predictor(args: argparse.Namespace) -> "Predictor":
@@ -158,7 +168,9 @@ def _save(args: argparse.Namespace, path: str, picture: "Images") -> Path:
 
     from hw_model.files import atomic_path
 
-    out = Path(args.out or PICTURE_FOLDER) / f"{Path(path).stem}.png"
+    out = Path(args.out or PICTURE_FOLDER)
+    if not _is_picture(out):
+        out /= f"{Path(path).stem}.png"
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(out) as temporary:
         Image.fromarray(picture).save(temporary, format="PNG")

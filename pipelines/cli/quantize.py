@@ -9,7 +9,7 @@ from model_zoo.detection.nms import MAX_DETECTIONS
 from pipelines.cli import texts
 from pipelines.cli.answer import Answer, facts
 from pipelines.cli.options import add_data, add_json, add_model, add_output, add_target
-from pipelines.cli.references import load, parse_size
+from pipelines.cli.references import load, load_images
 
 if TYPE_CHECKING:
     from pipelines.data import ImageDataset
@@ -91,7 +91,6 @@ def run(args: argparse.Namespace) -> Answer:
 def _data_of(args: argparse.Namespace, model: Any) -> "tuple[ImageDataset | TextDataset, Any]":
     """What to calibrate and to measure on, and how text is read; None of images."""
     from model_zoo.spec.text import TextSpec
-    from pipelines.data import load_dataset
 
     if texts.is_text(args.data):
         dataset, reading = texts.load(args, *texts.of_model(args.model, model))
@@ -103,8 +102,7 @@ def _data_of(args: argparse.Namespace, model: Any) -> "tuple[ImageDataset | Text
         return dataset, reading
     if isinstance(model.spec, TextSpec):
         raise UsageError(f"{args.model} reads text; give questions. Received: --data {args.data}")
-    size = parse_size(args.image_size)
-    return load_dataset(args.data, download=args.download, image_size=size), None
+    return load_images(args, args.model), None
 
 
 def _postprocess(name: str | None) -> "PostProcess | None":

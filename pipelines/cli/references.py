@@ -1,14 +1,16 @@
 """What a MODEL argument may be: a name, a preset, a weights folder, a spec.json, a .keras or .tflite file."""
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hw_model.errors import DataError, SpecError, UnknownNameError, UsageError
+from hw_model.errors import DataError, EdgeZooError, SpecError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from hw_model.graph import Graph
     from model_zoo.spec import Spec
+    from pipelines.data import ImageDataset
 
 MODEL_HELP = "model name, preset, weights folder, spec.json or .keras file"
 _FILE_KINDS = (".json", ".keras", ".tflite", ".h5")
@@ -26,6 +28,36 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise UsageError(f"A size is 224 or HEIGHTxWIDTH, such as 224x320. Received: {text!r}")
     return int(parts[0]), int(parts[-1])
+
+
+def load_images(args: argparse.Namespace, model: str) -> "ImageDataset":
+    """The images of --data at --image-size; those of many sizes as large as `model` takes them by default."""
+    from pipelines.data import load_dataset
+    from pipelines.data.sizes import SizesDifferError
+
+    size = parse_size(args.image_size)
+    download = getattr(args, "download", False)
+    try:
+        return load_dataset(args.data, download=download, image_size=size)
+    except SizesDifferError:
+        own = _input_size(model)
+        if own is None:
+            raise
+        return load_dataset(args.data, download=download, image_size=own)
+
+
+def _input_size(reference: str) -> tuple[int, int] | None:
+    """(height, width) of the images a model takes; None of one that takes none, or that is not known."""
+    from model_zoo.spec import ModelSpec
+
+    try:
+        if is_tflite(reference):
+            shape = graph_of(reference).tensors[0].shape
+            return (shape[1], shape[2]) if len(shape) == 4 else None
+        spec = _spec_of(reference)
+    except EdgeZooError:
+        return None  # Whoever loads the model says what is wrong with it.
+    return (spec.input.height, spec.input.width) if isinstance(spec, ModelSpec) else None
 
 
 def is_tflite(reference: str) -> bool:

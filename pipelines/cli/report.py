@@ -88,12 +88,11 @@ def _model(args: argparse.Namespace) -> "tuple[str, str, list[Section]]":
 
 def _predictions(args: argparse.Namespace) -> "Section":
     """What the model sees in some test images."""
-    from pipelines.cli.references import load, parse_size
-    from pipelines.data import load_dataset
+    from pipelines.cli.references import load, load_images
     from pipelines.predict import predictor_of
     from pipelines.report.predictions import predictions_section
 
-    dataset = load_dataset(args.data, image_size=parse_size(args.image_size))
+    dataset = load_images(args, args.subject)
     model = load(args.subject)
     return predictions_section(model, predictor_of(model, name=args.subject), dataset)
 

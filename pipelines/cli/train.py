@@ -10,7 +10,14 @@ from pipelines.cli import texts
 from pipelines.cli.answer import Answer, facts, metric_text
 from pipelines.cli.frameworks import load_keras
 from pipelines.cli.options import add_data, add_json, add_model, add_text
-from pipelines.cli.references import is_tflite, load, parse_size, require_file, spec_of
+from pipelines.cli.references import (
+    is_tflite,
+    load,
+    load_images,
+    parse_size,
+    require_file,
+    spec_of,
+)
 
 if TYPE_CHECKING:
     from model_zoo.presets import Preset
@@ -74,7 +81,6 @@ def _command(args: argparse.Namespace) -> str:
 
 def run(args: argparse.Namespace) -> Answer:
     """Trains, evaluates on the test split, saves the preset."""
-    from pipelines.data import load_dataset
     from pipelines.tasks import TASKS
     from pipelines.train import load_recipe
 
@@ -89,9 +95,7 @@ def run(args: argparse.Namespace) -> Answer:
     if texts.is_text(args.data):
         dataset, reading = texts.load(args, texts.of_preset(args.weights), _length(args))
     else:
-        dataset = load_dataset(
-            args.data, download=args.download, image_size=parse_size(args.image_size)
-        )
+        dataset = load_images(args, args.weights or args.model)
     recipe = load_recipe(args.recipe or TASKS[dataset.task].FINETUNE_RECIPE)
     if args.epochs is not None:
         if args.epochs < 1:

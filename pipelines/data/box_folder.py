@@ -16,6 +16,7 @@ from pipelines.data.dataset import BoxSplit, ImageDataset, Objects
 from pipelines.data.encoded import open_image
 from pipelines.data.encoded_boxes import EncodedBoxSplit
 from pipelines.data.folder import divide_files, subfolders
+from pipelines.data.sizes import only_size
 
 _LAYOUT = (
     "annotations/instances_train2017.json with train2017/, train/_annotations.coco.json beside its images, or "
@@ -225,12 +226,7 @@ def _divided(folder: Path, whole: _Part) -> dict[str, _Part]:
 
 def _common_size(folder: Path, parts: list[_Part]) -> tuple[int, int]:
     sizes = {(int(height), int(width)) for part in parts for height, width in part.sizes}
-    if len(sizes) > 1:
-        raise DataError(
-            f"Images of {folder} differ in size ({len(sizes)} sizes, e.g. {min(sizes)} and "
-            f"{max(sizes)}); give image_size=(height, width), such as (320, 320)."
-        )
-    return sizes.pop()
+    return only_size(sizes, f" of {folder}", usual=320)
 
 
 def _progress(indices: list[int], what: str) -> "list[int]":

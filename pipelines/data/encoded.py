@@ -10,6 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hw_model.errors import DataError
 from pipelines.data.dataset import Images, Indices, Labels, LabelSplit
+from pipelines.data.sizes import only_size
 
 Encoded = Path | bytes | npt.NDArray[np.uint8]
 
@@ -107,12 +108,7 @@ def common_shape(
     channels = 1 if gray else 3
     if image_size is not None:
         return (*image_size, channels)
-    if len(sizes) == 1:
-        return (*sizes.pop(), channels)
-    raise DataError(
-        f"Images differ in size ({len(sizes)} sizes, e.g. {min(sizes)} and {max(sizes)}); give "
-        "image_size=(height, width), such as (224, 224)."
-    )
+    return (*only_size(sizes, "", usual=224), channels)
 
 
 def to_mode(image: Image.Image, mode: str) -> Image.Image:

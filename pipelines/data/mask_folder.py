@@ -19,6 +19,7 @@ from pipelines.data.encoded_masks import (
     mask_ids,
 )
 from pipelines.data.folder import TEST_NAMES, divide_files, images_in, subfolders
+from pipelines.data.sizes import only_size
 
 _IMAGES, _MASKS, _CLASSES = "images", "masks", "classes.txt"
 _LAYOUT = "images/*.jpg and masks/*.png with the same names"
@@ -49,17 +50,10 @@ def load_mask_folder(folder: Path, *, image_size: tuple[int, int] | None = None)
     pairs = [pair for listing in listings.values() for pair in listing]
     names = _class_names(folder)
     sizes = {_common_header(image, mask) for image, mask in pairs}
-    if image_size is None and len(sizes) > 1:
-        raise DataError(
-            f"Images of {folder} differ in size ({len(sizes)} sizes, e.g. {min(sizes)} and "
-            f"{max(sizes)}); give image_size=(height, width), such as (512, 512)."
-        )
+    size = image_size or only_size(sizes, f" of {folder}", usual=512)
     seen = _check_masks(folder, [mask for _, mask in pairs], names)
     class_names = names or tuple(f"class_{index}" for index in range(max(seen) + 1))
-    splits = {
-        name: _split(listing, image_size or min(sizes), class_names)
-        for name, listing in listings.items()
-    }
+    splits = {name: _split(listing, size, class_names) for name, listing in listings.items()}
     return ImageDataset(
         name=folder.resolve().name, class_names=class_names, splits=splits, source=str(folder)
     )

@@ -10,6 +10,7 @@ from hw_model.errors import DataError
 from pipelines.data.dataset import BoxSplit, ImageDataset, Objects
 from pipelines.data.encoded import common_shape
 from pipelines.data.encoded_boxes import EncodedBoxSplit
+from pipelines.data.sizes import SizesDifferError
 from pipelines.data.tfds_examples import Examples, read_examples
 
 _IMAGE, _OBJECTS = "image", "objects"
@@ -79,7 +80,7 @@ def load_boxes(
 def _common_size(examples: Mapping[str, Examples]) -> tuple[int, int]:
     # Of a set too large for memory the first example says nothing about the others.
     if any(found.stored is not None for found in examples.values()):
-        raise DataError(
+        raise SizesDifferError(
             "Images of this data set are too many to compare their sizes; give "
             "image_size=(height, width), such as (320, 320)."
         )

@@ -101,6 +101,18 @@ def test_predict_names_places_and_draws_what_it_finds(run: "Run", seer: Seer, ph
     assert Path("elsewhere/photo.png").is_file()
 
 
+def test_one_picture_may_go_to_a_file_and_several_may_not(
+    run: "Run", seer: Seer, photo: Path
+) -> None:
+    assert "photo.jpg -> found.png" in run("predict", "seer", photo, "--out", "found.png").out
+    assert Path("found.png").is_file()
+    other = photo.with_name("other.jpg")
+    other.write_bytes(photo.read_bytes())
+    ran = run("predict", "seer", photo, other, "--out", "both.png")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "give --out a folder for 2. Received: both.png" in ran.err
+
+
 def test_predict_shows_as_many_as_are_asked_for(run: "Run", seer: Seer, photo: Path) -> None:
     def names(*options: object) -> list[str]:
         (answer,) = run("predict", "seer", photo, "--json", *options).json
