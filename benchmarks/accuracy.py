@@ -11,6 +11,7 @@ from pipelines.tasks import METRIC_WORDS
 
 def rows_of(preset: presets.Preset) -> Iterator[dict[str, Any]]:
     """A preset's figures on each split; the manifest's own test measures them again from the files."""
+    examples = "images" if preset.reading is None else "questions"
     for metric in preset.metrics:
         if metric.form != "float":
             continue
@@ -23,7 +24,7 @@ def rows_of(preset: presets.Preset) -> Iterator[dict[str, Any]]:
         )
         yield {
             "preset": preset.name,
-            "measured_on": f"{metric.dataset} {metric.split}, {metric.images:,} images",
+            "measured_on": f"{metric.dataset} {metric.split}, {metric.images:,} {examples}",
             "params": preset.param_count,
             "macs": preset.macs,
             "metric": METRIC_WORDS[metric.name],

@@ -49,13 +49,16 @@ def _architecture(spec: Spec) -> Section:
 
 
 def _measured(preset: Preset) -> Section:
+    examples = "images" if preset.reading is None else "questions"
+    named = [("", metric) for metric in preset.metrics]
+    named += [(f", {other.name}", metric) for other in preset.compared for metric in other.metrics]
     rows = [
         (
-            f"{metric.name} ({metric.form})",
+            f"{metric.name} ({metric.form}{whose})",
             f"{metric.value:.4f}" if metric.name == "loss" else percent(metric.value),
-            f"{metric.images:,} images of {metric.dataset}, {metric.split} split",
+            f"{metric.images:,} {examples} of {metric.dataset}, {metric.split} split",
         )
-        for metric in preset.metrics
+        for whose, metric in named
     ]
     run = preset.training
     origin = (
