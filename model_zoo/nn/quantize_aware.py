@@ -161,6 +161,15 @@ def quantize_aware(
     return aware
 
 
+def copy_ranges(source: Any, target: Any) -> None:
+    """Gives a network's activations the ranges of another one's with the same names."""
+    learned = {layer.name: layer for layer in source.layers if isinstance(layer, FakeQuant)}
+    for layer in target.layers:
+        if isinstance(layer, FakeQuant) and layer.name in learned:
+            layer.low.assign(learned[layer.name].low.value)
+            layer.high.assign(learned[layer.name].high.value)
+
+
 def _points(graph: Graph) -> set[str]:
     """Operations behind which the executed graph keeps a tensor with a scale of its own."""
     readers: dict[int, set[type]] = {}

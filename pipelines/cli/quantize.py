@@ -34,6 +34,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and class_logits)",
     )
     parser.add_argument(
+        "--qat",
+        action="store_true",
+        help="train on with rounded weights and activations first (quantization-aware training)",
+    )
+    parser.add_argument(
+        "--qat-recipe",
+        metavar="RECIPE",
+        default="quantize_aware",
+        help="recipe of that training (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--qat-epochs", metavar="N", type=int, help="its epochs (default: the recipe's)"
+    )
+    parser.add_argument(
         "--samples",
         metavar="N",
         type=int,
@@ -61,7 +75,7 @@ def run(args: argparse.Namespace) -> Answer:
         raise UsageError(f"--samples must be at least 1. Received: {args.samples}")
     model = load(args.model)
     dataset, reading = _data_of(args, model)
-    if args.output is not None:
+    if args.output is not None and not args.qat:
         model = model.with_output(args.output)
     untrained = getattr(model, "weights_origin", "") == "random"
     if untrained and not args.allow_untrained:
@@ -69,6 +83,8 @@ def run(args: argparse.Namespace) -> Answer:
             f"{args.model} has random weights: nothing was loaded or trained. Name a preset or a weights "
             "folder, or add --allow-untrained"
         )
+    if args.qat:
+        model = _aware(args, model, dataset, reading, out)
     certificate = export_int8(
         model,
         dataset.train,
@@ -86,6 +102,30 @@ def run(args: argparse.Namespace) -> Answer:
     beside = certificate_path(out)
     examples = "images" if reading is None else "questions"
     return Answer(text=_text(out, certificate, examples), data=_data(out, beside, certificate))
+
+
+def _aware(args: argparse.Namespace, model: Any, dataset: Any, reading: Any, out: Path) -> Any:
+    """The model after quantization-aware training, whose run lies beside the file and goes on where it was."""
+    from pipelines.train import load_recipe
+    from pipelines.train.aware import train_quantize_aware
+
+    recipe = load_recipe(args.qat_recipe)
+    if args.qat_epochs is not None:
+        if args.qat_epochs < 1:
+            raise UsageError(f"--qat-epochs must be at least 1. Received: {args.qat_epochs}")
+        recipe = recipe.with_epochs(args.qat_epochs)
+    if reading is not None:
+        model = model.with_length(reading.settings.sequence_length)
+    aware, _ = train_quantize_aware(
+        model,
+        dataset,
+        recipe,
+        run_dir=out.with_suffix(".qat"),
+        preprocessing=reading,
+        output=args.output,
+        resume=True,
+    )
+    return aware
 
 
 def _data_of(args: argparse.Namespace, model: Any) -> "tuple[ImageDataset | TextDataset, Any]":

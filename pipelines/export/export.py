@@ -158,7 +158,9 @@ class _GroupForm:
     """Runs a model's group convolutions in a given form, and in the former one afterwards."""
 
     def __init__(self, model: Any, form: GroupForm) -> None:
-        self._layers = [layer for layer in model.layers if hasattr(layer, "group_form")]
+        # Under quantization-aware training a layer is inside another that rounds its weights.
+        layers = [getattr(layer, "layer", layer) for layer in model.layers]
+        self._layers = [layer for layer in layers if hasattr(layer, "group_form")]
         self._former = [layer.group_form for layer in self._layers]
         self._form = form
 
