@@ -24,7 +24,8 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         asked.append(postprocess)
         raise SystemExit(0)
 
-    monkeypatch.setattr(quantize, "load", lambda _: SimpleNamespace(weights_origin="trained"))
+    model = SimpleNamespace(weights_origin="trained", spec=None)
+    monkeypatch.setattr(quantize, "load", lambda _: model)
     monkeypatch.setattr(export, "export_int8", record)
     return asked
 
@@ -41,6 +42,26 @@ def test_other_names_are_refused(run: "Run", given: list[Any]) -> None:
     assert "--postprocess" in line
     assert "fast" in line
     assert given == []
+
+
+def test_quantization_aware_training_comes_first_and_is_the_recipes(
+    run: "Run", given: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.train import aware
+
+    asked: list[Any] = []
+
+    def train(model: Any, dataset: Any, recipe: Any, **settings: Any) -> Any:
+        asked.append((recipe.name, recipe.plan[0].epochs, settings["run_dir"].name))
+        return model, None
+
+    monkeypatch.setattr(aware, "train_quantize_aware", train)
+    for words in (("--qat",), ("--qat", "--qat-epochs", 5)):
+        with pytest.raises(SystemExit):
+            run(*WORDS, *words)
+    assert asked == [("quantize_aware", 2, "net.qat"), ("quantize_aware", 5, "net.qat")]
+    assert "Received: 0" in run(*WORDS, "--qat", "--qat-epochs", 0).failed(2)
+    assert "no_such" in run(*WORDS, "--qat", "--qat-recipe", "no_such").failed(2)
 
 
 def test_a_file_that_decodes_boxes_is_not_called_int8_throughout() -> None:
