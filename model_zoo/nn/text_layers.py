@@ -54,7 +54,10 @@ class PositionEmbedding(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="model_zoo")
 class LayerNormalization(keras.layers.LayerNormalization):
-    """Keras' own; `in_steps` computes it by differences, since Keras negates the mean, as no int8 kernel does."""
+    """Keras' own; `in_steps` computes it by differences, since Keras negates the mean, as no int8 kernel does.
+
+    Variances that differ much from word to word do not fit 8 bits: a certificate's signal to noise tells.
+    """
 
     in_steps = False
 

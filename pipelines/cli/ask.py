@@ -66,16 +66,21 @@ def run(args: argparse.Namespace) -> Answer:
 
 def _text(rows: list[dict[str, Any]], windows: int) -> str:
     if len(rows) > 1:
-        shown = [(row["text"], f"{row['score']:.2f}", _place(row)) for row in rows]
+        shown = [(_line(row), f"{row['score']:.2f}", _place(row)) for row in rows]
         return table(("answer", "score", "position"), shown)
     (row,) = rows
     return facts(
         [
-            ("answer", row["text"]),
+            ("answer", _line(row)),
             ("score", f"{row['score']:.2f}"),
             ("position", f"{_place(row)}, in a text of {windows} window{'s' * (windows > 1)}"),
         ]
     )
+
+
+def _line(row: dict[str, Any]) -> str:
+    """An answer that may run over a line's end, on one line."""
+    return " ".join(row["text"].split())
 
 
 def _place(row: dict[str, Any]) -> str:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pipelines.data.text import TextDataset
     from pipelines.export import Certificate, PostProcess
 
+#: An output of less signal to noise, in dB, is named: a tenth of its power is wrong.
+FAINT_DB = 10.0
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `quantize`."""
@@ -196,6 +199,11 @@ def _text(out: Path, certificate: "Certificate", examples: str) -> str:
             )
         )
     text = facts(shown)
+    if certificate.sqnr.output_db < FAINT_DB:
+        text += (
+            "\n\nOf the output's power a tenth or more is noise of quantization: layer norms and calibration on too "
+            "few samples are what usually does that."
+        )
     if certificate.differences:
         text += "\n\nThe file differs from the predicted graph:\n" + "\n".join(
             certificate.differences

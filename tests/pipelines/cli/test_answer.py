@@ -5,11 +5,14 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from questions_kit import SQUAD, Files
+
+from pipelines.export import load_certificate
 
 Run = Callable[..., Any]
 QUESTION = "Who lit the lamp?"
@@ -133,6 +136,16 @@ def test_a_file_of_other_makers_finds_its_vocabulary_beside_it(
     # Usual settings leave no room in 48 tokens: a question of 64 would not fit.
     assert "max_query_length" in run(*asked, "--vocabulary", answerer.vocabulary).failed(2)
     assert run(*asked, "--like", answerer.folder).code == 0
+
+
+def test_a_file_that_hardly_follows_its_network_is_called_that(answerer: Files) -> None:
+    from pipelines.cli.quantize import FAINT_DB, _text
+
+    certificate = load_certificate(answerer.tflite)
+    assert certificate.sqnr.output_db > FAINT_DB
+    assert "noise of quantization" not in _text(answerer.tflite, certificate, "questions")
+    faint = replace(certificate, sqnr=replace(certificate.sqnr, output_db=FAINT_DB - 1))
+    assert "noise of quantization" in _text(answerer.tflite, faint, "questions")
 
 
 def test_quantize_and_eval_on_questions(run: Run, answerer: Files, tmp_path: Path) -> None:
