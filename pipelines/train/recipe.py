@@ -182,13 +182,33 @@ class Recipe:
         stages = tuple(
             dataclasses.replace(
                 stage,
-                epochs=max(1, round(stage.epochs * epochs / total)),
+                epochs=count,
                 schedule=stage.schedule and _shorter_warmup(stage.schedule, share),
             )
-            for stage in self.stages
+            for stage, count in zip(
+                self.stages, _shares(epochs, [s.epochs for s in self.stages]), strict=True
+            )
         )
         schedule = _shorter_warmup(self.schedule, share)
         return dataclasses.replace(self, epochs=epochs, stages=stages, schedule=schedule)
+
+
+def _shares(epochs: int, lengths: list[int]) -> list[int]:
+    """`epochs` divided as `lengths` are, at least one each.
+
+    >>> _shares(2, [1, 9]), _shares(20, [1, 9]), _shares(1, [1, 9])
+    ([1, 1], [2, 18], [1, 1])
+    """
+    exact = [length * epochs / sum(lengths) for length in lengths]
+    found = [max(1, int(each)) for each in exact]
+    while lengths and sum(found) != max(epochs, len(found)):
+        missing = [e - f for e, f in zip(exact, found, strict=True)]
+        if sum(found) < epochs:
+            found[missing.index(max(missing))] += 1
+        else:
+            longer = [m if f > 1 else max(missing) + 1 for m, f in zip(missing, found, strict=True)]
+            found[longer.index(min(longer))] -= 1
+    return found
 
 
 def _shorter_warmup(schedule: Schedule, share: float) -> Schedule:

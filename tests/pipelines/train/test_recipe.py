@@ -119,6 +119,11 @@ def test_a_recipe_can_be_shortened() -> None:
     staged = load_recipe("finetune_small")
     total = sum(stage.epochs for stage in staged.plan)
     assert sum(stage.epochs for stage in staged.with_epochs(2 * total).plan) == 2 * total
+    for name in ("finetune_small", "finetune_detect", "fashion_mnist_tiny"):
+        for epochs in range(2, 40):
+            plan = load_recipe(name).with_epochs(epochs).plan
+            assert sum(stage.epochs for stage in plan) == epochs
+            assert min(stage.epochs for stage in plan) >= 1
     shortest = staged.with_epochs(1)
     assert [stage.epochs for stage in shortest.plan] == [1, 1]
     assert load_recipe("fashion_mnist_tiny").with_epochs(1).schedule.warmup_epochs < 1
