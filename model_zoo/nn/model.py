@@ -11,6 +11,7 @@ from model_zoo.lowering import lower
 from model_zoo.lowering.bifpn import CLASSIFIER as SEGMENT_CLASSIFIER
 from model_zoo.lowering.ssd import CLASSES as BOX_CLASSES
 from model_zoo.nn.builder import HE_FAN_OUT, HE_FAN_OUT_PLAIN, KerasBuilder, KerasOptions
+from model_zoo.nn.depth import deep_networks
 from model_zoo.nn.layers import GroupConv2D, GroupForm
 from model_zoo.nn.starts import starts_of
 from model_zoo.preprocessing import Preprocessing
@@ -66,7 +67,8 @@ class ZooModel(keras.Model):
             group_fake_quant=group_fake_quant,
         )
         inputs, outputs = lower(spec, KerasBuilder(options))
-        super().__init__(inputs=inputs, outputs=outputs, name=name or spec.family, **kwargs)
+        with deep_networks():
+            super().__init__(inputs=inputs, outputs=outputs, name=name or spec.family, **kwargs)
         self.spec = spec
         if preprocessing is None and isinstance(spec, ModelSpec):
             preprocessing = default_preprocessing(spec)

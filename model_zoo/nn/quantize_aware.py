@@ -14,6 +14,7 @@ from hw_model.errors import DataError, UsageError
 from hw_model.graph import Graph, executed_outputs
 from hw_model.graph import ops as graph_ops
 from model_zoo.nn import text_layers
+from model_zoo.nn.depth import deep_networks
 from model_zoo.nn.layers import FakeQuant, GroupConv2D
 from model_zoo.nn.model import ZooModel
 
@@ -154,8 +155,11 @@ def quantize_aware(
         for op in model.spec.graph().ops
         if isinstance(op.type, graph_ops.Add | graph_ops.Mul) and op.type.activation is not None
     }
-    aware = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
-    _calibrate(aware, ranges, samples)
+    with deep_networks():
+        aware = keras.models.clone_model(
+            model, clone_function=lambda layer: layer, call_function=call
+        )
+        _calibrate(aware, ranges, samples)
     for name in ("spec", "preprocessing", "class_names", "weights_origin"):
         setattr(aware, name, getattr(model, name))
     return aware

@@ -203,12 +203,15 @@ def read_layers(model: Any, names: Mapping[str, str]) -> Any:
     """
     import keras
 
+    from model_zoo.nn.depth import deep_networks
+
     layers = {layer.name: layer for layer in model.layers}
     for name in names.values():
         if name not in layers:
             raise UnknownNameError(f"layer of {model.name}", name, layers)
     outputs = {key: layers[name].output for key, name in names.items()}
-    return keras.Model(model.inputs, outputs)
+    with deep_networks():
+        return keras.Model(model.inputs, outputs)
 
 
 def _picked(teacher: Teacher, answers: Answers, names: Mapping[str, str]) -> Answers:
