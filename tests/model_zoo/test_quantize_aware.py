@@ -1,4 +1,4 @@
-"""Quantization-aware networks: what is rounded, where, from which ranges, and that training reaches the plain layers."""
+"""Quantization-aware networks: what is rounded, from which ranges, and that training reaches the plain layers."""
 
 from dataclasses import replace
 from typing import Any
