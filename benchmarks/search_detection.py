@@ -40,7 +40,7 @@ SPLITS = ("test", "test_held_out")
 DRAWN = 300
 DEFAULTS = {
     "out": Path("studies/detection"),
-    "trials": 28,
+    "trials": 24,
     "seeds": 1,
     # On Pixels small networks cost what their operations' overheads cost, and groups are more operations. Here
     # a layer of four groups costs less than an IBN of the same expansion, as on Pixels at 320 px and full width.
@@ -52,9 +52,9 @@ DEFAULTS = {
     "width": 0.25,
     "epochs": 2,
     # No more than stay in memory as they are composed.
-    "train-images": 4_000,
+    "train-images": 3_000,
     "test-images": 300,
-    "repeats": 4,
+    "repeats": 3,
     "final-epochs": 6,
     "final-images": 12_000,
     "final-test-images": 2_000,

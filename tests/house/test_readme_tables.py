@@ -12,11 +12,12 @@ from hw_model.errors import DataError
 TABLES = {
     "README.md": {
         "parity", "cost", "accuracy", "search", "cost_speed", "export_speed", "training_speed",
-        "search_overhead", "segmentation_outputs", "startup",
+        "search_overhead", "segmentation_outputs", "startup", "search_segmentation", "search_detection",
+        "attention_mask",
     },
     "hw_model/README.md": {
         "cost_agreement", "simulator_agreement", "learned_cost", "memory_vs_compiler", "relations", "pruning",
-        "pruned_search", "cost_service", "peers",
+        "pruned_search", "cost_service", "peers", "text_utilization",
     },
 }  # fmt: skip
 

@@ -207,5 +207,5 @@ def test_what_does_not_fit_is_one_line(
         fit(span, questions, label_smoothing=0.1)
     with pytest.raises(DataError, match="nothing in its test split"):
         TextDataset(name="x", splits={"train": questions.train})
-    with pytest.raises(UsageError, match="not scored on questions"):
+    with pytest.raises(DataError, match="x.tflite does not exist"):
         TASK.evaluate_file("x.tflite", questions.test, preprocessor)
