@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from record import Column, save
 
-from model_zoo.importers.bert import Arrays, _read, minilm_folder
+from model_zoo.importers.bert import Arrays, minilm_folder, read_arrays
 from model_zoo.text import QuestionPreprocessor, QuestionSettings, read_vocabulary
 from pipelines.data.text import question_dataset
 
@@ -142,7 +142,7 @@ def main() -> None:
         chosen = [split.examples[row] for row in rng.permutation(len(split))[: args.windows]]  # type: ignore[attr-defined]
         windows = [reading.windows([(each.question, each.context)])[0] for each in chosen]
         sets.append(reading.inputs(windows))
-    net = MiniLM(_read(minilm_folder() / "model.safetensors"))
+    net = MiniLM(read_arrays(minilm_folder() / "model.safetensors"))
     ranges = calibrated(net, sets[0])
     exact = net(sets[1], lambda scores, mask, _: softmax(np.where(words(mask), scores, -np.inf)))
     seen = sets[1]["mask"].astype(bool)

@@ -128,7 +128,7 @@ def load_bert(
     if isinstance(head, str):
         head = text_head(head, hidden=spec.encoder.hidden)
     spec = replace(spec, head=head)
-    arrays = dict(_read(place / WEIGHTS_FILE))
+    arrays = dict(read_arrays(place / WEIGHTS_FILE))
     words = f"{_NAMES['word_embedding']}.weight"
     if vocabulary is not None and words in arrays:
         whole = read_vocabulary(place / VOCABULARY_FILE)
@@ -143,7 +143,13 @@ def load_bert(
     return model
 
 
-def _read(path: Path) -> Arrays:
+def read_arrays(path: Path) -> Arrays:
+    """The arrays of a .safetensors file by their published names.
+
+    Raises:
+        DataError: missing or damaged.
+        EnvironmentFault: safetensors is not installed.
+    """
     try:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file

@@ -151,20 +151,15 @@ def _train(
 def _teacher(args: argparse.Namespace) -> Any:
     """The teacher --teacher names, with its weights."""
     from pipelines.cli import sidecar
-    from pipelines.distill import teacher_of
+    from pipelines.distill.teachers import read_teacher, teacher_of
 
     if args.teacher is None:
         return None
     if is_tflite(args.teacher):
         path = require_file(args.teacher)
         return teacher_of(path, preprocessing=sidecar.read(path, args.like).preprocessing)
-    model = load(args.teacher)
-    if getattr(model, "weights_origin", "") == "random":
-        raise UsageError(
-            f"{args.teacher} is an architecture without weights, which teaches nothing; name a preset, a weights "
-            "folder, a .keras or a .tflite file"
-        )
-    return teacher_of(model)
+    load_keras()
+    return read_teacher(args.teacher)
 
 
 def _fresh_text(args: argparse.Namespace, dataset: "TextDataset", vocabulary: Any) -> Any:

@@ -5,7 +5,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,9 @@ class Batches(ABC):
 
     In training an epoch has `steps` batches where given, of as many passes as that takes, else one pass.
     """
+
+    #: Whether training shows an example as it is, in every epoch.
+    LASTING: ClassVar[bool] = False
 
     def __init__(
         self, split: Any, *, batch_size: int, training: bool = False, seed: int = 0, steps: int = 0

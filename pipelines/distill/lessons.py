@@ -9,7 +9,9 @@ import numpy as np
 
 from hw_model.errors import UsageError
 from model_zoo.lowering.bert import attention_layer, hidden_layer
+from pipelines.data.batches import Batches
 from pipelines.distill.losses import loss_classes
+from pipelines.distill.memory import remember
 from pipelines.distill.settings import Distillation
 from pipelines.distill.teachers import Answers, Ask, Teacher, as_logits, ask_once, read_layers
 
@@ -53,8 +55,12 @@ def task_lesson(scene: Scene) -> Lesson:
     )
 
 
-def taught_lesson(scene: Scene, teacher: Teacher, settings: Distillation) -> Lesson:
+def taught_lesson(
+    scene: Scene, teacher: Teacher, settings: Distillation, *, lasting: Batches | None = None
+) -> Lesson:
     """The task with the teacher's soft labels, and its features where the settings give them weight.
+
+    `lasting` are inputs that come back as they are, of which the teacher is asked once, before the training.
 
     Raises:
         UsageError: no task for a teacher, or one that answers with another shape.
@@ -79,6 +85,8 @@ def taught_lesson(scene: Scene, teacher: Teacher, settings: Distillation) -> Les
             label_smoothing=scene.label_smoothing,
             weight=1 / len(soft),
         )
+    if lasting is not None:
+        ask = remember(ask, lasting, progress=True)
 
     def teach(inputs: Any, targets: Any) -> tuple[Any, Any]:
         answers = ask(scene.see(inputs))

@@ -18,6 +18,10 @@ Floats = npt.NDArray[np.float32]
 Answers = dict[str, Floats]
 Ask = Callable[[Any], Answers]
 
+_TEACHES_NOTHING = (
+    "{}, which teaches nothing; name a preset, a weights folder or a .keras file that was trained"
+)
+
 # Least probability whose logarithm is taken.
 _LEAST = 1e-7
 
@@ -108,18 +112,20 @@ def weights_file(reference: str) -> Path:
         UnknownNameError: no such preset or file.
         UsageError: no weights, or not a Keras model.
     """
-    from model_zoo import presets
+    from model_zoo import presets, registry
 
     path = Path(reference)
     if path.suffix == ".keras" and path.is_file():
         return path
+    if reference in registry.entries() or path.suffix == ".json":
+        raise UsageError(_TEACHES_NOTHING.format(f"{reference} is an architecture without weights"))
     if path.is_file():
         raise UsageError(
-            f"The teacher of a search is a preset, a weights folder or a .keras file. Received: {reference}"
+            f"A teacher is a preset, a weights folder or a .keras file. Received: {reference}"
         )
     folder, preset = presets.find(reference)
     if preset.weights is None:
-        raise UsageError(f"{reference} has no weights, which teaches nothing; train it first")
+        raise UsageError(_TEACHES_NOTHING.format(f"{reference} has no weights"))
     return presets.checked_file(folder, preset.weights)
 
 
@@ -127,7 +133,7 @@ def read_teacher(reference: str) -> Teacher:
     """The teacher in a preset, a weights folder or any Keras model file.
 
     Raises:
-        UsageError: as `weights_file`.
+        UsageError: as `weights_file`, or weights nobody trained.
         DataError: a damaged file.
     """
     from model_zoo import presets
@@ -144,6 +150,8 @@ def read_teacher(reference: str) -> Teacher:
     except Exception as error:  # zip, JSON, h5py and Keras each raise their own for a damaged file
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise DataError(f"{path} is no Keras model: {lines[0][:200]}") from error
+    if getattr(model, "weights_origin", "") == "random":
+        raise UsageError(_TEACHES_NOTHING.format(f"{reference} has random weights"))
     return teacher_of(model, name=path.name)
 
 

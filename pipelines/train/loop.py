@@ -190,7 +190,14 @@ def _lesson(run: Run, phase: Phase) -> Lesson:
         shape = input_shape_of(run.model, run.dataset.train)
         see = viewer(run.teacher, run.preprocessing, shape)
         scene = dataclasses.replace(scene, see=see)
-    return taught_lesson(scene, run.teacher, run.distillation)
+    return taught_lesson(scene, run.teacher, run.distillation, lasting=_lasting(run, phase))
+
+
+def _lasting(run: Run, phase: Phase) -> Batches | None:
+    """All inputs, where this phase shows each of them about twice and they never change."""
+    every = _batches(run, training=False, batch_size=run.recipe.batch_size)
+    shown = phase.stage.epochs * len(_first_batches(run, phase.stage))
+    return every if every.LASTING and shown >= 2 * len(every) else None
 
 
 def _first_batches(run: Run, stage: Stage) -> Batches:

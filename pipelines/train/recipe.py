@@ -199,15 +199,10 @@ def _shares(epochs: int, lengths: list[int]) -> list[int]:
     >>> _shares(2, [1, 9]), _shares(20, [1, 9]), _shares(1, [1, 9])
     ([1, 1], [2, 18], [1, 1])
     """
-    exact = [length * epochs / sum(lengths) for length in lengths]
-    found = [max(1, int(each)) for each in exact]
-    while lengths and sum(found) != max(epochs, len(found)):
-        missing = [e - f for e, f in zip(exact, found, strict=True)]
-        if sum(found) < epochs:
-            found[missing.index(max(missing))] += 1
-        else:
-            longer = [m if f > 1 else max(missing) + 1 for m, f in zip(missing, found, strict=True)]
-            found[longer.index(min(longer))] -= 1
+    found = [1] * len(lengths)
+    while sum(found) < epochs and lengths:
+        short = [n * epochs / sum(lengths) - f for n, f in zip(lengths, found, strict=True)]
+        found[short.index(max(short))] += 1
     return found
 
 

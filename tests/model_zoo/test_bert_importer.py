@@ -1,5 +1,6 @@
 """BERT checkpoints written by hand load into networks that compute what BERT is defined to compute."""
 
+import importlib.util
 import json
 import math
 from collections.abc import Mapping
@@ -13,8 +14,15 @@ import pytest
 from hw_model.errors import DataError, EnvironmentFault
 from model_zoo import create_spec
 from model_zoo.importers import bert
+from model_zoo.lowering.bert import hidden_layer
 from model_zoo.spec.text import SpanHead, TextSpec
-from model_zoo.text import Vocabulary, write_vocabulary
+from model_zoo.text import (
+    SentencePreprocessor,
+    SentenceSettings,
+    Vocabulary,
+    read_vocabulary,
+    write_vocabulary,
+)
 
 pytestmark = pytest.mark.backends
 numpy_file = pytest.importorskip("safetensors.numpy")
@@ -158,6 +166,34 @@ def test_minilm_has_its_published_size() -> None:
     spec = create_spec("bert_minilm_l6_h384")
     # The published file holds 22,713,216: with a pooler of 384 * 384 + 384, and no head.
     assert spec.graph().param_count == 22_713_216 - 147_840 + 770
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec(bert.MINILM_PACKAGE) is None, reason="MiniLM is not installed"
+)
+def test_minilm_finds_sentences_as_alike_as_is_published() -> None:
+    import keras
+
+    model = bert.load_bert(bert.minilm_folder())
+    reading = SentencePreprocessor(
+        vocabulary=read_vocabulary(bert.minilm_folder() / "vocab.txt"),
+        settings=SentenceSettings(sequence_length=16),
+    )
+    found = reading(
+        [
+            "That is a happy person",
+            "That is a happy dog",
+            "That is a very happy person",
+            "Today is a sunny day",
+        ]
+    )
+    inputs = {f"input_{name}": ids for name, ids in found.items()}
+    hidden = keras.Model(model.inputs, model.get_layer(hidden_layer(5)).output)
+    words = inputs["input_mask"][..., None]
+    means = (np.asarray(hidden(inputs, training=False)) * words).sum(1) / words.sum(1)
+    means /= np.linalg.norm(means, axis=-1, keepdims=True)
+    # Source: the model card of sentence-transformers/all-MiniLM-L6-v2.
+    assert means[0] @ means[1:].T == pytest.approx([0.695, 0.943, 0.257], abs=6e-4)
 
 
 @pytest.mark.parametrize(

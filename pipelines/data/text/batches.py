@@ -25,6 +25,8 @@ def question_inputs(preprocessor: QuestionPreprocessor, windows: Sequence[Window
 class QuestionBatches(Batches):
     """Windows over contexts; targets are `start_logits` and `end_logits` (n,), positions of the answer's ends."""
 
+    LASTING = True
+
     def __init__(
         self, split: QuestionSplit, *, preprocessing: QuestionPreprocessor, **settings: Any
     ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hw_model.errors import DataError, SpecError, UsageError
 from model_zoo.text import QuestionPreprocessor
 from pipelines.data import subset
+from pipelines.data.batches import Batches
 from pipelines.data.text import MaskedSplit, QuestionSplit, TextDataset
 from pipelines.data.text.batches import UNCOUNTED, MaskedBatches, QuestionBatches
 from pipelines.tasks import METRIC_WORDS, TASKS, evaluate, task_of
@@ -209,3 +210,45 @@ def test_what_does_not_fit_is_one_line(
         TextDataset(name="x", splits={"train": questions.train})
     with pytest.raises(DataError, match="x.tflite does not exist"):
         TASK.evaluate_file("x.tflite", questions.test, preprocessor)
+
+
+def test_a_teacher_is_asked_once_about_what_comes_back_in_every_epoch(
+    make_toy: Make, questions: TextDataset, preprocessor: QuestionPreprocessor, tmp_path: Path
+) -> None:
+    teacher = make_toy(2)
+    asked = []
+
+    def counting(inputs: Any) -> Any:
+        asked.append(len(inputs["input_word_ids"]))
+        return teacher.predict_on_batch(inputs)
+
+    recipe = quick(epochs=6, distillation={"alpha": 1.0})
+    settings: dict[str, Any] = {"preprocessing": preprocessor, "verbose": 0}
+    once = make_toy(1)
+    train(once, questions, recipe, run_dir=tmp_path / "once", teacher=counting, **settings)
+    assert isinstance(questions.train, QuestionSplit)
+    windows = len(questions.train.training_windows(preprocessor))
+    assert windows <= sum(asked) <= windows + 8
+
+
+def test_what_a_teacher_said_is_remembered_by_all_inputs() -> None:
+    from pipelines.distill.memory import remember
+
+    asked = []
+
+    def ask(inputs: Any) -> dict[str, Any]:
+        asked.append(len(inputs["a"]))
+        return {"x": inputs["a"] + 10 * inputs["b"]}
+
+    class Two(Batches):
+        def examples(self, chosen: Any, rng: Any) -> Any:
+            return {"a": chosen[:, None], "b": 1 - chosen[:, None]}, None
+
+    recall = remember(ask, Two(range(3), batch_size=2))
+    assert asked == [2, 1]
+    known = {"a": np.array([[2], [0]]), "b": np.array([[-1], [1]])}
+    assert recall(known)["x"].tolist() == [[-8], [10]]
+    assert asked == [2, 1]
+    new = {"a": np.array([[2], [0]]), "b": np.array([[-1], [0]])}
+    assert recall(new)["x"].tolist() == [[-8], [0]]
+    assert asked == [2, 1, 2]

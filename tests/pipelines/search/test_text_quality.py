@@ -210,6 +210,19 @@ def test_any_keras_file_teaches(make_teacher: Callable[..., Path], files: Path) 
         read_teacher(str(path))
 
 
+def test_what_nobody_trained_does_not_teach(files: Path) -> None:
+    from model_zoo import create_model
+
+    model = create_model("mobilenet_edgetpu_v2_tiny", input_shape=(32, 32, 3), width=0.25)
+    model.save(files / "fresh.keras")
+    for reference, reason in (
+        (str(files / "fresh.keras"), "fresh.keras has random weights"),
+        ("mobilebert_edgetpu_xxs", "is an architecture without weights"),
+    ):
+        with pytest.raises(UsageError, match=f"{reason}, which teaches nothing"):
+            read_teacher(reference)
+
+
 def test_a_trial_is_told_how_to_read_and_from_whom_to_learn(
     files: Path, make_teacher: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
