@@ -31,15 +31,8 @@ def card(preset: Preset) -> str:
         f"| Licence of the training data | {preset.data_licence} |",
     ]
     lines += [f"| {label} | {value} |" for label, value in _files(preset)]
-    lines += [
-        "",
-        "## Measured",
-        "",
-        f"| Metric | Form | Data | {examples} | Value |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [_metric_row(metric) for metric in preset.metrics]
-    lines += [*_compared(preset, examples), "", *_training(preset)]
+    lines += [*_measured(preset, examples), *_compared(preset, examples), ""]
+    lines += [*_source(preset), *_training(preset)]
     return "\n".join(lines) + "\n"
 
 
@@ -85,6 +78,19 @@ def _layout(reading: Reading) -> str:
     )
 
 
+def _measured(preset: Preset, examples: str) -> list[str]:
+    if not preset.metrics:
+        return []
+    return [
+        "",
+        "## Measured",
+        "",
+        f"| Metric | Form | Data | {examples} | Value |",
+        "|---|---|---|---|---|",
+        *map(_metric_row, preset.metrics),
+    ]
+
+
 def _compared(preset: Preset, examples: str) -> list[str]:
     """Other networks' figures, if there are any."""
     if not preset.compared:
@@ -117,6 +123,25 @@ def _metric_row(metric: Metric) -> str:
     value = f"{100 * metric.value:.2f} %" if percent else f"{metric.value:.4f}"
     data = f"{metric.dataset}, {metric.split}"
     return f"| {metric.name} | {metric.form} | {data} | {metric.images:,} | {value} |"
+
+
+def _source(preset: Preset) -> list[str]:
+    """Files of others, by the sums that identify them."""
+    if preset.source is None:
+        return []
+    rows = [
+        f"| `{file.path}` | {file.size_bytes:,} | `{file.sha256}` |" for file in preset.source.files
+    ]
+    return [
+        "## Read from",
+        "",
+        preset.source.origin,
+        "",
+        "| File | Bytes | SHA-256 |",
+        "|---|---|---|",
+        *rows,
+        "",
+    ]
 
 
 def _training(preset: Preset) -> list[str]:

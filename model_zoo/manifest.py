@@ -63,6 +63,14 @@ class Training(Node):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source(Node):
+    """Files of others that weights were read from: a URL or name, and each file by its name alone."""
+
+    origin: str
+    files: tuple[FileRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preset(Node):
     """One manifest entry; every figure in it can be recomputed from its files."""
 
@@ -85,6 +93,8 @@ class Preset(Node):
     training: Training | None = None
     #: Runs before that one, each starting from the weights of the one before it.
     earlier: tuple[Training, ...] = ()
+    #: Of weights that others trained, with or without a `training` of ours after it.
+    source: Source | None = None
     metrics: tuple[Metric, ...] = ()
     compared: tuple[Compared, ...] = ()
     tflite: FileRecord | None = None

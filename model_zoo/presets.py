@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from hw_model import codec
 from hw_model.errors import DataError, SpecError, UnknownNameError, UsageError
 from hw_model.files import atomic_path, sha256_of, write_text
-from model_zoo.manifest import Compared, FileRecord, Manifest, Metric, Preset, Reading, Training
+from model_zoo.manifest import (
+    Compared,
+    FileRecord,
+    Manifest,
+    Metric,
+    Preset,
+    Reading,
+    Source,
+    Training,
+)
 from model_zoo.preprocessing import Preprocessing
 from model_zoo.spec.heads import change_head, replace_head
 from model_zoo.spec.image import ClassifierActivation
@@ -45,9 +54,9 @@ FOLDER_VARIABLE = "EDGEZOO_WEIGHTS"
 
 __all__ = [
     "FOLDER_VARIABLE", "MANIFEST", "SPEC_FILE", "WEIGHTS_FILE", "Compared", "FileRecord", "Manifest", "Metric",
-    "Preset", "Reading", "Training", "checked_file", "find", "get", "load_into", "load_model", "load_weights",
-    "names", "put", "read_manifest", "read_text", "record", "save_preset", "spec_of", "weights_dir",
-    "write_reading",
+    "Preset", "Reading", "Source", "Training", "checked_file", "find", "get", "load_into", "load_model",
+    "load_weights", "names", "put", "read_manifest", "read_text", "record", "save_preset", "source_of", "spec_of",
+    "weights_dir", "write_reading",
 ]  # fmt: skip
 
 
@@ -247,15 +256,18 @@ def save_preset(
     folder: str | os.PathLike[str],
     name: str,
     *,
-    licence: str = "Apache-2.0",
+    licence: str | None = None,
     data_licence: str = "unknown",
     training: Training | None = None,
+    source: Source | None = None,
     metrics: tuple[Metric, ...] = (),
     vocabulary: Vocabulary | None = None,
 ) -> Preset:
     """Writes a model as a preset of a weights folder, adding to or replacing an entry of its manifest.
 
     A text model's preprocessing goes with it; one that has none can be given the `vocabulary` of its words.
+    Weights read from files of others have a `source`, see `source_of`; their licence is what it says, and unknown
+    where nothing is said. Weights of ours are Apache-2.0.
     The manifest is replaced last, so a crash leaves the folder as it was before.
     """
     if not name or name != Path(name).name or name.startswith("."):
@@ -277,11 +289,12 @@ def save_preset(
         weights=record(root, f"{name}/{WEIGHTS_FILE}"),
         preprocessing=own if isinstance(own, Preprocessing) else None,
         class_names=model.class_names,
-        licence=licence,
+        licence=licence or ("unknown" if source else "Apache-2.0"),
         data_licence=data_licence,
         group_fake_quant=model.group_fake_quant,
         reading=write_reading(root, name, own, vocabulary),
         training=training,
+        source=source,
         metrics=metrics,
     )
     put(root, preset)
@@ -306,6 +319,12 @@ def record(folder: str | os.PathLike[str], path: str) -> FileRecord:
     """The record of a file that lies in a weights folder."""
     whole = Path(folder) / path
     return FileRecord(path=path, sha256=sha256_of(whole), size_bytes=whole.stat().st_size)
+
+
+def source_of(*paths: str | os.PathLike[str], origin: str | None = None) -> Source:
+    """Where weights come from: the files they were read from, and a URL (default: the first file's name)."""
+    files = tuple(record(Path(path).parent, Path(path).name) for path in paths)
+    return Source(origin=origin or files[0].path, files=files)
 
 
 def put(folder: str | os.PathLike[str], preset: Preset) -> None:
