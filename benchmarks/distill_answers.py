@@ -29,16 +29,28 @@ from model_zoo.text import (
 )
 from pipelines.cli.frameworks import load_keras
 from pipelines.data.text import TextDataset, question_dataset
-from pipelines.train import load_recipe, train
+from pipelines.train import Recipe, load_recipe, train
 
-RECIPES = {"teacher": "squad_bert", "distilled": "squad_distill", "alone": "squad_small"}
+RUNS = ("teacher", "distilled", "alone")
+
+
+def recipe_of(name: str, blocks: int) -> Recipe:
+    """How a run trains; the student alone takes as many steps as the other, all of them as that one's last."""
+    if name == "teacher":
+        return load_recipe("squad_bert")
+    recipe = load_recipe("squad_distill")
+    if name == "distilled":
+        return recipe
+    epochs = sum(s.epochs * (blocks if s.learn == "layers" else 1) for s in recipe.stages)
+    schedule = recipe.schedule_of(recipe.stages[-1])
+    return replace(recipe, epochs=epochs, schedule=schedule, stages=(), distillation=None)
 
 
 def student_spec(args: argparse.Namespace) -> TextSpec:
     """Blocks, width and heads of MiniLM, and the narrow inside of a MobileBERT-EdgeTPU."""
     encoder = TextEncoder(
         blocks=6,
-        bottleneck=192,
+        bottleneck=144,
         intermediate=512,
         ffns=2,
         heads=12,
@@ -76,7 +88,7 @@ def trained(
     if (folder / "result.json").exists():
         model.load_weights(folder / "final.weights.h5")
         return model
-    recipe = load_recipe(RECIPES[name])
+    recipe = recipe_of(name, model.spec.encoder.blocks)
     if args.steps:
         recipe = replace(recipe, steps_per_epoch=args.steps)
     train(
@@ -114,7 +126,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("studies/answers"))
     parser.add_argument("--result", default="distill_answers", help="name of the record")
-    parser.add_argument("--only", choices=RECIPES, help="stop behind this run")
+    parser.add_argument("--only", choices=RUNS, help="stop behind this run")
     parser.add_argument("--sequence-length", type=int, default=192)
     parser.add_argument("--vocabulary-size", type=int, default=16_000)
     parser.add_argument(
@@ -122,6 +134,8 @@ def main() -> None:
     )
     args = parser.parse_args()
     load_keras()
+    import keras
+
     args.out.mkdir(parents=True, exist_ok=True)
     data = question_dataset(args.data)
     reading = QuestionPreprocessor(
@@ -133,7 +147,8 @@ def main() -> None:
     spec = student_spec(args)
     rows = []
     teacher = None
-    for name in RECIPES:
+    for name in RUNS:
+        keras.utils.set_random_seed(0)  # both students begin alike
         if name == "teacher":
             model = load_bert(minilm_folder(), vocabulary=reading.vocabulary)
         else:
