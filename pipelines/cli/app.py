@@ -26,6 +26,7 @@ VERBS: dict[str, str] = {
     "predict": "what a model sees in your images",
     "answer": "a question about a text, answered by a model or .tflite file",
     "quantize": "int8 .tflite with a certificate",
+    "import": "weights that others trained, as a preset: a .tflite file or a checkpoint",
     "train-cost-model": "train the learned cost model of a target on its simulator",
     "search": "search for an architecture within a latency or energy budget",
     "serve": "a cost service for searches on this and other machines",
@@ -33,7 +34,7 @@ VERBS: dict[str, str] = {
     "doctor": "what this machine has and lacks",
 }
 #: Verbs whose module is not called as they are.
-_MODULES = {"answer": "ask"}
+_MODULES = {"answer": "ask", "import": "import_model"}
 INTERRUPTED = 130
 #: Extra of setup.cfg -> top-level modules it brings, to name the remedy when one is missing.
 _EXTRAS = {
