@@ -8,7 +8,7 @@ from pathlib import Path
 from hw_model.errors import DataError, SpecError
 from hw_model.graph.types import Graph, Shape
 from hw_model.graph.verify import verify
-from hw_model.io.tflite_file import Source, TensorQuantization, TFLiteFile, load
+from hw_model.io.tflite_file import FileOperator, Source, TensorQuantization, TFLiteFile, load
 from hw_model.io.tflite_graph import Reading
 
 
@@ -46,14 +46,30 @@ def read_tflite(source: Source) -> Graph:
     Raises:
         DataError: the file is missing, no `.tflite` file, truncated, corrupt or contradicts itself.
     """
+    return read_whole(source).graph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """A file, the graph it was read as, and what each operation was read from, by the operation's name."""
+
+    file: TFLiteFile
+    graph: Graph
+    operators: dict[str, FileOperator]
+
+
+def read_whole(source: Source) -> Whole:
+    """As `read_tflite`, with the way back to the file's operators and so to its weights."""
     file = load(source)
     name = "model" if isinstance(source, bytes) else Path(os.fspath(source)).stem
+    reading = Reading(file)
     try:
-        return verify(Reading(file).graph(name))
+        graph = verify(reading.graph(name))
     except SpecError as error:
         raise DataError(
             f"{file.source} contradicts itself: {error}; export the model again"
         ) from error
+    return Whole(file=file, graph=graph, operators=reading.origins)
 
 
 def tensor_quantization(source: Source) -> tuple[TensorQuantization, ...]:

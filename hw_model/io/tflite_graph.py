@@ -23,6 +23,9 @@ class Reading:
         self._tensors: list[Tensor] = []
         self._ops: list[Op] = []
         self._names: Counter[str] = Counter()
+        self._taken: set[str] = set()
+        #: What each operation of the graph was read from, by its name.
+        self.origins: dict[str, FileOperator] = {}
         self._index: dict[int, int] = {}
         # Tensors whose sizes the file leaves open: what it says of them may contradict what follows from them.
         self._open = {index for index, tensor in enumerate(file.tensors) if tensor.dynamic}
@@ -90,6 +93,7 @@ class Reading:
             self._forget(operator, made)
             plan = opaque(call)
             self._build(call, plan, sources)
+        self.origins |= {op.name: operator for op in self._ops[made[1] :]}
         if is_open or (isinstance(plan.chain[-1], Opaque) and () in call.stated_shapes):
             self._open.update(operator.outputs)
 
@@ -145,12 +149,14 @@ class Reading:
         return tuple(self._tensors[index].shape for index in tensors)
 
     def _unique(self, call: Call, output: int | None = None) -> str:
-        """A name for an operation; the second use of one gets `#2`."""
+        """A name no other operation has; the second use of one gets `#2`."""
         index = call.operator.outputs[0] if output is None else output
-        name = self._file.tensors[index].name or "unnamed"
-        self._names[name] += 1
-        uses = self._names[name]
-        return name if uses == 1 else f"{name}#{uses}"
+        name = unique = self._file.tensors[index].name or "unnamed"
+        while unique in self._taken:
+            self._names[name] += 1
+            unique = f"{name}#{self._names[name] + 1}"
+        self._taken.add(unique)
+        return unique
 
 
 def _used_operators(file: TFLiteFile) -> frozenset[int]:
