@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def create_spec(
-    name: str,
+    name: str | Spec,
     *,
     num_classes: int | None = None,
     input_shape: tuple[int, int, int] | None = None,
@@ -34,7 +34,7 @@ def create_spec(
     sequence_length: int | None = None,
     vocabulary_size: int | None = None,
 ) -> Spec:
-    """The spec of a registered architecture, changed where asked.
+    """The spec of a registered architecture, or a given one, changed where asked.
 
     Image networks: `input_shape` is (height, width, channels); an image need not be a multiple of the stride,
     since SAME padding rounds up. `width` multiplies every width. `strides="fit"` removes strides a small image
@@ -56,7 +56,8 @@ def create_spec(
         UsageError: an argument of the other kind of network.
         SpecError: a combination no network can have, with its path.
     """
-    spec = registry.spec_of(name)
+    spec = registry.spec_of(name) if isinstance(name, str) else name
+    name = name if isinstance(name, str) else spec.family
     of_images: dict[str, Any] = {
         "input_shape": input_shape,
         "width": width if width != 1.0 else None,

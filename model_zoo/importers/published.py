@@ -108,7 +108,7 @@ def load_published(
             )
         values.setdefault(variable.layer, []).append(np.asarray(reader.get_tensor(key)))
     for layer, arrays in values.items():
-        _assign(model.get_layer(layer), arrays)
+        assign(model.get_layer(layer), arrays)
     model.weights_origin = f"checkpoint:{os.path.basename(os.fspath(checkpoint))}"
 
 
@@ -117,7 +117,7 @@ def _average_key(key: str, shapes: dict[str, list[int]]) -> str:
     return slot if slot in shapes else key
 
 
-def _assign(layer: object, arrays: list[np.ndarray]) -> None:
+def assign(layer: object, arrays: list[np.ndarray]) -> None:
     """Sets a layer's weights from the order of `Graph.params`."""
     variables = getattr(layer, "kernels", [])
     if variables:
