@@ -100,6 +100,13 @@ class Preset(Node):
     tflite: FileRecord | None = None
     certificate: FileRecord | None = None
 
+    @property
+    def files(self) -> tuple[FileRecord, ...]:
+        """All it consists of."""
+        words = self.reading.vocabulary if self.reading else None
+        found = (self.spec, self.weights, words, self.tflite, self.certificate)
+        return tuple(file for file in found if file is not None)
+
     def metric(self, name: str, form: str = "float") -> float | None:
         """Value of a metric, or None where it was not measured."""
         for metric in self.metrics:

@@ -1,7 +1,8 @@
 """Presets: a spec with trained weights, preprocessing, class names and measured metrics, listed in a manifest.
 
 A weights folder holds `MANIFEST.json` and one folder per preset. The presets that ship live in the package's own
-weights folder; a training run, a search winner or a colleague's model is a weights folder of the same form.
+weights folder, those fetched in one of the user's cache; a training run, a search winner or a colleague's model is a
+weights folder of the same form.
 """
 
 import os
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hw_model import codec
 from hw_model.errors import DataError, SpecError, UnknownNameError, UsageError
 from hw_model.files import atomic_path, sha256_of, write_text
+from model_zoo.fetch import home
 from model_zoo.manifest import (
     Compared,
     FileRecord,
@@ -54,7 +56,7 @@ FOLDER_VARIABLE = "EDGEZOO_WEIGHTS"
 
 __all__ = [
     "FOLDER_VARIABLE", "MANIFEST", "SPEC_FILE", "WEIGHTS_FILE", "Compared", "FileRecord", "Manifest", "Metric",
-    "Preset", "Reading", "Source", "Training", "checked_file", "find", "get", "load_into", "load_model",
+    "Preset", "Reading", "Source", "Training", "checked_file", "fetched_dir", "find", "get", "load_into", "load_model",
     "load_weights", "names", "put", "read_manifest", "read_text", "record", "save_preset", "source_of", "spec_of",
     "weights_dir", "write_reading",
 ]  # fmt: skip
@@ -78,38 +80,48 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     try:
         return codec.loads(Manifest, path.read_bytes())
     except SpecError as error:
-        raise DataError(f"{path} is not a manifest: {error}. Restore the file") from error
+        raise DataError(f"{path} is not a manifest: {error}. Restore or remove the file") from error
     except OSError as error:
         raise DataError(
             f"{folder} is no weights folder: cannot read {MANIFEST} ({error.strerror})"
         ) from error
 
 
+def fetched_dir() -> Path:
+    """The weights folder of presets brought here by `fetch_presets`."""
+    return home() / "weights"
+
+
 @cache
-def _shipped(folder: Path) -> dict[str, Preset]:
+def _listed(folder: Path) -> dict[str, tuple[Path, Preset]]:
     if not (folder / MANIFEST).exists():
         return {}
-    return {preset.name: preset for preset in read_manifest(folder).presets}
+    return {preset.name: (folder, preset) for preset in read_manifest(folder).presets}
 
 
-def names() -> tuple[str, ...]:
-    """Names of the presets that ship."""
-    return tuple(_shipped(weights_dir()))
+def _known() -> dict[str, tuple[Path, Preset]]:
+    """Where each preset lies that has a name here; what ships goes before what was fetched."""
+    return _listed(fetched_dir()) | _listed(weights_dir())
+
+
+def names(*, fetched: bool = True) -> tuple[str, ...]:
+    """Names of the presets on this machine, or of those that ship alone."""
+    return tuple(sorted(_known() if fetched else _listed(weights_dir())))
 
 
 def find(reference: str | os.PathLike[str]) -> tuple[Path, Preset]:
-    """The weights folder and entry of a shipped preset's name, or of a weights folder with one preset.
+    """The weights folder and entry of a preset's name, or of a weights folder with one preset.
 
     Raises:
         UnknownNameError: neither a preset nor a folder; suggests near names.
         DataError: the folder's manifest is missing, corrupt, or holds several presets.
     """
-    shipped = _shipped(weights_dir())
-    if str(reference) in shipped:
-        return weights_dir(), shipped[str(reference)]
+    known = _known()
+    if str(reference) in known:
+        return known[str(reference)]
     folder = Path(reference)
     if not folder.is_dir():
-        raise UnknownNameError("preset", str(reference), shipped)
+        raise UnknownNameError("preset", str(reference), known)
     presets = read_manifest(folder).presets
     if len(presets) != 1:
         held = ", ".join(preset.name for preset in presets) or "none"
@@ -336,4 +348,4 @@ def put(folder: str | os.PathLike[str], preset: Preset) -> None:
         version=1, presets=tuple(sorted((*others, preset), key=lambda item: item.name))
     )
     write_text(root / MANIFEST, codec.dumps(manifest, indent=1) + "\n")
-    _shipped.cache_clear()
+    _listed.cache_clear()

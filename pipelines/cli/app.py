@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "answer": "a question about a text, answered by a model or .tflite file",
     "quantize": "int8 .tflite with a certificate",
     "import": "weights that others trained, as a preset: a .tflite file or a checkpoint",
+    "weights": "where presets lie, whether their files are intact, and fetching more",
     "train-cost-model": "train the learned cost model of a target on its simulator",
     "search": "search for an architecture within a latency or energy budget",
     "serve": "a cost service for searches on this and other machines",

@@ -173,12 +173,9 @@ def _weights() -> Iterator[Finding]:
         )
         yield Finding("lack", "weights", f"no presets in {folder}", remedy, DataError.exit_code)
     for name in names:
-        preset = presets.get(name)
-        records = [preset.spec, preset.weights, preset.tflite, preset.certificate]
+        folder, preset = presets.find(name)
         try:
-            files = [
-                presets.checked_file(folder, record) for record in records if record is not None
-            ]
+            files = [presets.checked_file(folder, file) for file in preset.files]
         except DataError as error:
             yield Finding("lack", "weights", f"{name}: {error}", "", error.exit_code)
         else:

@@ -108,7 +108,7 @@ def test_costs_a_model_from_another_directory(python: Path, tmp_path: Path) -> N
 def test_loads_a_shipped_preset_from_another_directory(python: Path, tmp_path: Path) -> None:
     script = (
         "from model_zoo import presets\n"
-        "preset = presets.get(presets.names()[0])\n"
+        "preset = presets.get(presets.names(fetched=False)[0])\n"
         "presets.checked_file(presets.weights_dir(), preset.weights)\n"
         "print(presets.weights_dir(), presets.spec_of(preset.name).spec_id == preset.spec_id)"
     )
