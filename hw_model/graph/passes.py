@@ -67,7 +67,8 @@ class Steps:
     Tensors keep the index they have in the graph; those that lowering adds come after them.
     """
 
-    def __init__(self, graph: Graph, group_form: GroupForm) -> None:
+    def __init__(self, graph: Graph, group_form: GroupForm, *, ranged: bool = False) -> None:
+        self._ranged = ranged
         self.items: list[Step] = []
         self.shapes: list[Shape] = [tensor.shape for tensor in graph.tensors]
         self._group_form: GroupForm = group_form
@@ -163,7 +164,8 @@ class Steps:
         if output not in self._kept:
             self._value[output] = source
             return
-        self._unscaled[output] = source
+        if not self._ranged:
+            self._unscaled[output] = source
         (scaled,) = self._new(self.shapes[output], 1)
         self._add(f"{op.name}/scale", _BY_CHANNEL, (source,), (scaled,))
         self._add(f"{op.name}/shift", Scale(), (scaled,), op.outputs)
@@ -306,14 +308,17 @@ def executed_outputs(graph: Graph) -> dict[str, OpType]:
     }
 
 
-def to_inference(graph: Graph, *, group_form: GroupForm = "split", dtype: DType = "int8") -> Graph:
+def to_inference(
+    graph: Graph, *, group_form: GroupForm = "split", dtype: DType = "int8", ranged: bool = False
+) -> Graph:
     """The graph a converter is expected to produce and an accelerator to run.
 
     Dropout disappears; group convolutions take `group_form`; a quantized argmax becomes its steps; a batch
     norm merges into the convolution it follows, or stays as a scale; a ReLU merges into the only operation it
-    reads; floats become `dtype`.
+    reads; floats become `dtype`. `ranged` is for networks trained with ranges of their tensors: a dense layer then
+    reads a norm's output where others do too, and does not take over the norm.
     """
-    steps = Steps(graph, group_form)
+    steps = Steps(graph, group_form, ranged=ranged)
     tensors: list[Tensor] = []
     place: dict[int, int] = {}
     floats: list[DType] = []  # element types before `dtype` replaces the floats

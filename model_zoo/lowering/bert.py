@@ -40,6 +40,11 @@ def attention_layer(block: int) -> str:
     return f"block_{block}_attention"
 
 
+def masked_scores_layer(block: int) -> str:
+    """Name of the layer with the scores (N, heads, L, L) of a block, padding put below words."""
+    return f"block_{block}_scores_masked"
+
+
 def lower_text(spec: TextSpec, b: Builder[H, R]) -> H | dict[str, H]:
     """What the network returns; shapes are those of its head, or of `TextSpec` without one."""
     shape = (1, spec.input.sequence_length)
@@ -144,7 +149,7 @@ def _attention(encoder: TextEncoder, index: int, b: Builder[H, R], inputs: tuple
     key = _heads(encoder, b, key, (0, 2, 3, 1), f"{prefix}key")
     value = _heads(encoder, b, value, (0, 2, 1, 3), f"{prefix}value")
     scores = b.emit(ops.MatMul(), (query, key), name=f"{prefix}scores")[0]
-    scores = b.add(scores, adder, name=f"{prefix}scores_masked")
+    scores = b.add(scores, adder, name=masked_scores_layer(index))
     scores = b.softmax(scores, name=attention_layer(index))
     scores = b.dropout(scores, encoder.attention_dropout, name=f"{prefix}attention_dropout")
     y = b.emit(ops.MatMul(), (scores, value), name=f"{prefix}mix")[0]

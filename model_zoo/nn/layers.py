@@ -21,9 +21,11 @@ class FakeQuant(keras.layers.Layer):
     START = (0.0, 6.0)
     DECAY = 0.999
 
-    def __init__(self, bits: int = 8, **kwargs: Any) -> None:
+    def __init__(self, bits: int = 8, *, holds_low: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.bits = bits
+        #: Whether the range begins where it is set to, whatever is seen below.
+        self.holds_low = holds_low
         #: Off while ranges are sought.
         self.rounds = True
 
@@ -45,10 +47,8 @@ class FakeQuant(keras.layers.Layer):
         if training:
             seen = ops.stop_gradient(x)
             # The range holds zero, as that of padding must.
-            for limit, now in (
-                (self.low, ops.minimum(ops.min(seen), 0.0)),
-                (self.high, ops.maximum(ops.max(seen), 0.0)),
-            ):
+            low = self.low if self.holds_low else ops.minimum(ops.min(seen), 0.0)
+            for limit, now in ((self.low, low), (self.high, ops.maximum(ops.max(seen), 0.0))):
                 limit.assign(self.DECAY * limit + (1 - self.DECAY) * now)
         if not self.rounds:
             return inputs
@@ -56,7 +56,7 @@ class FakeQuant(keras.layers.Layer):
         return ops.cast(rounded, inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "bits": self.bits}
+        return {**super().get_config(), "bits": self.bits, "holds_low": self.holds_low}
 
 
 @keras.saving.register_keras_serializable(package="model_zoo")

@@ -3,7 +3,8 @@
 Source: Jacob et al. 2018; symmetric weights per channel as LiteRT's int8 specification has them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -112,12 +113,14 @@ def quantize_aware(
     weight_bits: int = 8,
     activation_bits: int = 8,
     per_channel: bool = True,
+    floors: Mapping[str, float] = MappingProxyType({}),
 ) -> Any:
     """A Keras model of the same layers that computes with rounded weights and activations.
 
     Training it trains the layers of `model`. Ranges of activations start as those of `samples`, batches the
     model takes, and follow the training. Activations are rounded where the executed graph keeps a tensor: behind a
-    convolution with its norm and ReLU, a sum, a concatenation; exports take their scales from here.
+    convolution with its norm and ReLU, a sum, a concatenation; exports take their scales from here. `floors` are
+    the lowest values that mean anything in the outputs of layers: their ranges begin there and stay so.
 
     Raises:
         UsageError: no network of the zoo.
@@ -132,7 +135,9 @@ def quantize_aware(
     waiting: set[int] = set()
 
     def ranged(name: str, outputs: Any) -> Any:
-        ranges.append(FakeQuant(bits=activation_bits, name=f"{name}_range"))
+        ranges.append(
+            FakeQuant(bits=activation_bits, holds_low=name in floors, name=f"{name}_range")
+        )
         return ranges[-1](outputs)
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -160,6 +165,8 @@ def quantize_aware(
             model, clone_function=lambda layer: layer, call_function=call
         )
         _calibrate(aware, ranges, samples)
+    for name, floor in floors.items():
+        aware.get_layer(f"{name}_range").low.assign(min(floor, 0.0))
     for name in ("spec", "preprocessing", "class_names", "weights_origin"):
         setattr(aware, name, getattr(model, name))
     return aware

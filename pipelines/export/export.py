@@ -114,7 +114,9 @@ def export_int8(
     content = _finished(model, converted.int8, anchors, postprocess, preprocessing)
     with atomic_path(path) as unfinished:  # the file appears when it has passed everything
         unfinished.write_bytes(content)
-        facts = _file_facts(unfinished, content, _predicted(graph, form, postprocess))
+        facts = _file_facts(
+            unfinished, content, _predicted(graph, form, postprocess, ranged=_is_aware(model))
+        )
         facts["on_host"] = _on_host(unfinished, target)
         seconds = time.perf_counter() - started
         accuracy = _accuracy(model, unfinished, evaluate_on, preprocessing, progress)
@@ -186,6 +188,13 @@ def _graph_of(model: Any) -> Graph | None:
     return spec.graph() if spec is not None else None
 
 
+def _is_aware(model: Any) -> bool:
+    """Whether a model has learned with rounded weights, and so has ranges of its own."""
+    from model_zoo.nn.quantize_aware import QuantizedWeights
+
+    return any(isinstance(layer, QuantizedWeights) for layer in model.layers)
+
+
 def _anchors_of(model: Any) -> npt.NDArray[np.float32] | None:
     """The anchors of a model of this zoo with a detection head; None for every other model."""
     spec: Any = getattr(model, "spec", None)
@@ -210,12 +219,12 @@ def _finished(
 
 
 def _predicted(
-    graph: Graph | None, form: GroupForm, postprocess: PostProcess | None
+    graph: Graph | None, form: GroupForm, postprocess: PostProcess | None, *, ranged: bool
 ) -> Graph | None:
     """The inference graph that the file is to hold."""
     if graph is None:
         return None
-    inference = to_inference(graph, group_form=form)
+    inference = to_inference(graph, group_form=form, ranged=ranged)
     return with_postprocess(inference, postprocess) if postprocess else inference
 
 

@@ -1,14 +1,14 @@
 """Attention in 8 bits: scores keep the range that words need, and padding lies at its lower end."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from model_zoo.lowering.bert import MASK, attention_layer
+from model_zoo.lowering.bert import MASK, attention_layer, masked_scores_layer
 from model_zoo.spec.text import TextSpec
 from pipelines.export.convert import Sample
 
@@ -40,7 +40,7 @@ def clipping_of(model: Any, samples: Sequence[Sample]) -> Clipping | None:
 
     layers = {layer.name: layer for layer in model.layers}
     blocks = range(spec.encoder.blocks)
-    if any(f"block_{block}_scores_masked_range" in layers for block in blocks):
+    if any(f"{masked_scores_layer(block)}_range" in layers for block in blocks):
         return None
     probe = keras.Model(model.inputs, [layers[f"block_{b}_scores"].output for b in blocks])
     place = next(i for i, tensor in enumerate(model.inputs) if tensor.name == MASK)
@@ -63,6 +63,17 @@ def clipping_of(model: Any, samples: Sequence[Sample]) -> Clipping | None:
             for floor, high in zip(floors, seen[:, 1], strict=True)
         ),
     )
+
+
+def floors_of(model: Any, batches: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The lowest score that means anything by the layers of a text model; empty for one that masks nothing.
+
+    `batches` are inputs by name.
+    """
+    samples = [[batch[tensor.name] for tensor in model.inputs] for batch in batches]
+    clipping = clipping_of(model, samples)
+    bounds = clipping.bounds if clipping else ()
+    return {masked_scores_layer(block): low for block, (low, _) in enumerate(bounds)}
 
 
 def _extent(scores: Any, words: Any) -> tuple[float, float, float, float]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.data.dataset import ImageDataset
 from pipelines.data.text.splits import TextDataset
+from pipelines.export.mask import floors_of
 from pipelines.tasks import task_of
 from pipelines.train.loop import TrainResult, train
 from pipelines.train.recipe import Recipe, load_recipe
@@ -53,6 +54,8 @@ def train_quantize_aware(
         seed=seed,
     )
     samples = [batches[index][0] for index in range(min(_BATCHES, len(batches)))]
+    if isinstance(dataset, TextDataset):
+        rounding = {"floors": floors_of(model, samples), **rounding}
     aware = quantize_aware(model, samples, **rounding)
     result = train(
         aware,

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+from questions_kit import reading, small_data, small_model
 
 from hw_model.errors import UsageError
 from hw_model.io import read_tflite, tensor_quantization
@@ -12,7 +14,9 @@ from model_zoo import create_spec
 from model_zoo.nn.layers import FakeQuant
 from model_zoo.nn.quantize_aware import copy_ranges, quantize_aware
 from pipelines.data import ArraySplit, ImageDataset
+from pipelines.data.text.batches import question_inputs
 from pipelines.export import Int8Runner, export_int8
+from pipelines.export.mask import floors_of
 from pipelines.train.aware import train_quantize_aware
 from pipelines.train.recipe import parse_recipe
 from tests.pipelines.export.conftest import images_of, small_spec, trained_model
@@ -127,3 +131,54 @@ def test_every_family_of_images_exports(
     certificate = export_int8(aware, images_of(spec, 4), tmp_path / "file.tflite", progress=False)
     assert certificate.all_int8
     assert read_tflite(tmp_path / "file.tflite").ops
+
+
+def test_questions_are_learned_and_exported_with_the_scores_words_need(tmp_path: Path) -> None:
+    data, made = small_data(), small_model()
+    aware, result = train_quantize_aware(
+        made, data, EPOCH, run_dir=tmp_path / "run", preprocessing=reading(), verbose=0
+    )
+    scores = aware.get_layer("block_0_scores_masked_range")
+    assert scores.holds_low
+    # Padding lies 120 below the words; the range does not reach there, and did not move there.
+    assert -40 < float(scores.low) < 0
+    path = tmp_path / "aware.tflite"
+    certificate = export_int8(
+        aware, data.train, path, preprocessing=reading(), evaluate_on=data.test, progress=False
+    )
+    assert certificate.all_int8
+    assert certificate.differences == ()
+    assert certificate.accuracy is not None
+    assert certificate.accuracy.float_value == pytest.approx(result.metrics["f1"])
+    scales = [entry.scale[0] for entry in tensor_quantization(path) if not entry.per_channel]
+    width = float(scores.high) - float(scores.low)
+    assert min(abs(scale - width / 255) for scale in scales) < 1e-3 * width / 255
+
+
+def test_scores_in_the_range_of_words_lose_less_than_with_paddings() -> None:
+    model = small_model()
+    texts = ("The oven.", "The lamp did it.", "In the morning, when the keeper did.")
+    batch = question_inputs(reading(), reading().windows([("Who did?", text) for text in texts]))
+    words = batch["input_mask"].astype(bool)
+
+    def mixed(network: Any, tensor: Any) -> Any:
+        found = np.asarray(keras.Model(network.inputs, tensor).predict_on_batch(batch))
+        return np.moveaxis(found, 1, 2)[words]
+
+    exact, noise = mixed(model, model.get_layer("block_0_mix").output), []
+    for floors in (floors_of(model, [batch]), {}):
+        aware = quantize_aware(model, [batch], floors=floors)
+        found = mixed(aware, aware.get_layer("block_0_mix_range").input)
+        noise.append(np.square(found - exact).sum())
+    assert 2 * noise[0] < noise[1]
+
+
+def test_a_range_that_holds_its_low_end_follows_the_high_one() -> None:
+    layer = FakeQuant(holds_low=True)
+    layer(np.zeros((1, 2), np.float32))
+    layer.low.assign(-3.0)
+    layer(np.array([[-500.0, 50.0]], np.float32), training=True)
+    assert float(layer.low) == -3
+    assert float(layer.high) > 6
+    again = FakeQuant.from_config(layer.get_config())
+    assert again.holds_low
