@@ -64,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("studies/distill_vision"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--train-images", type=int, default=12_000)
+    parser.add_argument("--train-images", type=int, default=6_000)
     args = parser.parse_args()
     load_keras()
     whole = load_dataset(DATA)
