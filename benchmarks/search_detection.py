@@ -127,6 +127,7 @@ def row_of(config: SearchConfig, study: Study, args: argparse.Namespace) -> Row:
         subset(data.train, args.final_images),
         kept=f"final_{winner.key}_{config.seed}",
         epochs=args.final_epochs,
+        seed=config.seed,
         score=score,
     )
     return {

@@ -2,11 +2,13 @@
 
 python benchmarks/search_segmentation.py
 
-Short trainings rank the networks by their loss; the winners of both are then trained longer and judged by the
-mIoU on the test split, which no trial sees. Every trial is kept as it ends: the same command goes on from there.
+Short trainings rank the networks by their loss; the winners of both are then trained longer, with several seeds, and
+judged by the mIoU on the test split, which no trial sees. Every trial is kept as it ends: the same command goes on
+from there.
 """
 
 import argparse
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +45,7 @@ DEFAULTS = {
     "train-images": 7_680,
     "test-images": 300,
     "repeats": 3,
+    "finals": 3,
     "final-epochs": 4,
     "final-images": 12_000,
 }
@@ -75,22 +78,30 @@ def config_of(args: argparse.Namespace, sampler: str, seed: int) -> SearchConfig
 
 
 def row_of(config: SearchConfig, study: Study, args: argparse.Namespace) -> Row:
-    """What one study found, with the mIoU, in percent, of its winner after a longer training."""
+    """What one study found, with the mIoU, in percent, of its winner after longer trainings."""
     from pipelines.tasks import evaluate
 
     data = load_dataset(DATA, image_size=(config.image_size,) * 2)
-    final = final_of(
-        study,
-        data,
-        data.train.part(range(args.final_images)),
-        kept=f"final_{best(study).key}",
-        epochs=args.final_epochs,
-        score=lambda model: {
-            split: round(100 * evaluate(model, data.splits[split])["miou"], 2)
-            for split in SPLITS.values()
-        },
-    )
-    scores = {key: final[split] for key, split in SPLITS.items()}
+    finals = [
+        final_of(
+            study,
+            data,
+            data.train.part(range(args.final_images)),
+            kept=f"final_{best(study).key}_{seed}",
+            epochs=args.final_epochs,
+            seed=seed,
+            score=lambda model: {
+                split: 100 * evaluate(model, data.splits[split])["miou"]
+                for split in SPLITS.values()
+            },
+        )
+        for seed in range(args.finals)
+    ]
+    scores: Row = {}
+    for key, split in SPLITS.items():
+        values = [final[split] for final in finals]
+        scores[key] = round(statistics.mean(values), 2)
+        scores[f"{key}_each"] = ", ".join(f"{value:.2f}" for value in values)
     return {"sampler": config.sampler, **figures_of(config, study), **scores}
 
 
@@ -104,8 +115,8 @@ def notes_of(config: SearchConfig, rows: Sequence[Row], args: argparse.Namespace
         f"A trial's quality: e to the minus loss, in percent, of {quality.test_images} scenes held out of the "
         f"training split after {quality.epochs} epoch on {quality.train_images:,} scenes, {config.image_size} px, "
         f"width {config.width:g}, recipe {quality.recipe}. So early hardly any pixel is right but the background's.",
-        f"mIoU: the winner trained once more, {args.final_epochs} epochs on {args.final_images:,} scenes, on the "
-        "2,000 scenes of the test split, which no trial sees: "
+        f"mIoU: mean of {args.finals} longer trainings of the winner with other seeds, {args.final_epochs} epochs on "
+        f"{args.final_images:,} scenes, on the 2,000 scenes of the test split, which no trial sees: "
         + by_seed(rows, "sampler", "miou", words),
         "noise is the mean difference between two trainings of the same network with other seeds; the best "
         "of many noisy values is too high for both samplers.",
@@ -124,6 +135,7 @@ def record(config: SearchConfig, rows: Sequence[Row], args: argparse.Namespace) 
             *COLUMNS,
             Column(key="mean", heading="Mean of all", format=".2f"),
             Column(key="miou", heading="Winner's mIoU, %", format=".2f"),
+            Column(key="miou_each", heading="Each seed"),
             Column(key="miou_held_out", heading="Held out, %", format=".2f"),
         ],
         rows=rows,

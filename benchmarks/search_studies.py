@@ -110,6 +110,7 @@ def final_of(
     *,
     kept: str,
     epochs: int,
+    seed: int,
     score: Callable[[Any], Row],
 ) -> Row:
     """What `score` says of a winner after a longer training on `train_split`; kept beside the study as `kept`."""
@@ -122,7 +123,7 @@ def final_of(
     if not path.exists():
         config = study.manifest.config
         spec = make_space(config)[0].bind(best(study).genotype)
-        keras.utils.set_random_seed(config.seed)
+        keras.utils.set_random_seed(seed)
         model = create_model(spec, output="logits" if spec.task == "segmentation" else None)
         train(
             model,
@@ -130,7 +131,7 @@ def final_of(
             load_recipe(config.quality.recipe).with_epochs(epochs),
             run_dir=path.parent / kept,
             resume=True,
-            seed=config.seed,
+            seed=seed,
             verbose=2,
         )
         write_json(path, score(model))
