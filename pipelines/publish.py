@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hw_model import codec
-from hw_model.errors import DataError, EdgeZooError, SpecError
+from hw_model.errors import DataError, EdgeZooError, SpecError, UsageError
 from hw_model.files import atomic_path, write_text
 from model_zoo import presets
 from model_zoo.card import card
@@ -47,11 +47,15 @@ def publish(
     but the training one, and on a part that a test can measure again: what the package embeds of it, or the
     first test examples. `beside` names networks to compare it with: `NAME=RUN` is measured on the splits as well,
     a JSON file holds what was measured of one elsewhere, `{"name": ..., "metrics": [...]}` as in a manifest.
+
+    Raises:
+        UsageError: the name has other weights already.
     """
     from pipelines.export import certificate_path, export_int8
 
     root = folder or presets.weights_dir()
     source, preset = presets.find(run)
+    _keep_weights(root, name, preset)
     dataset = question_dataset(data) if is_questions(data) else load_dataset(data)
     tested = _tested(dataset)
     compared = tuple(_compared(other, dataset.name, tested) for other in beside)
@@ -97,6 +101,21 @@ def publish(
     write_text(place / CARD_FILE, card(published))
     presets.put(root, published)
     return published
+
+
+def _keep_weights(root: Path, name: str, preset: presets.Preset) -> None:
+    """Whoever names a preset gets the same weights for ever: figures and certificates may be renewed, they may not."""
+    held = presets.read_manifest(root).presets if (root / presets.MANIFEST).exists() else ()
+    for other in held:
+        if other.name == name and _sum(other) != _sum(preset):
+            raise UsageError(
+                f"{name} has other weights in {root}, and a name never changes its own; "
+                f"publish these under another, such as {name}.v2"
+            )
+
+
+def _sum(preset: presets.Preset) -> str | None:
+    return preset.weights.sha256 if preset.weights else None
 
 
 def _tested(dataset: ImageDataset | TextDataset) -> dict[str, Examples]:

@@ -114,7 +114,7 @@ def export_int8(
     content = _finished(model, converted.int8, anchors, postprocess, preprocessing)
     with atomic_path(path) as unfinished:  # the file appears when it has passed everything
         unfinished.write_bytes(content)
-        facts = _file_facts(
+        facts = file_facts(
             unfinished, content, _predicted(graph, form, postprocess, ranged=_is_aware(model))
         )
         facts["on_host"] = _on_host(unfinished, target)
@@ -228,7 +228,7 @@ def _predicted(
     return with_postprocess(inference, postprocess) if postprocess else inference
 
 
-def _file_facts(path: Path, content: bytes, predicted: Graph | None) -> dict[str, Any]:
+def file_facts(path: Path, content: bytes, predicted: Graph | None) -> dict[str, Any]:
     """What the written file itself tells, and whether it is what the spec predicts."""
     header = read_header(path)
     interpreter = make_interpreter(content)
