@@ -28,6 +28,8 @@ VERBS: dict[str, str] = {
     "quantize": "int8 .tflite with a certificate",
     "import": "weights that others trained, as a preset: a .tflite file or a checkpoint",
     "weights": "where presets lie, whether their files are intact, and fetching more",
+    "prune": "a trained network with a share of its weights zero",
+    "cluster": "a trained network with few different weights in each kernel",
     "train-cost-model": "train the learned cost model of a target on its simulator",
     "search": "search for an architecture within a latency or energy budget",
     "serve": "a cost service for searches on this and other machines",
@@ -43,6 +45,7 @@ _EXTRAS = {
     "postgresql": ("psycopg",),
     "service": ("grpc", "google", "grpc_health", "grpc_reflection", "prometheus_client"),
     "export": ("ai_edge_litert",),
+    "tfmot": ("tensorflow_model_optimization", "tf_keras"),
     "train": ("keras", "tensorflow", "tensorflow_datasets", "PIL", "h5py", "tensorboard"),
 }
 

@@ -58,15 +58,39 @@ def convert(model: Any, samples: Sequence[Sample], report: Report) -> Converted:
         EdgeZooError: TensorFlow cannot convert the model; its own words are attached as a note.
     """
     report("trace", 0)
+    return convert_function(_trace(model), samples, report, name=model.name)
+
+
+def convert_function(
+    function: Any, samples: Sequence[Sample], report: Report, *, name: str
+) -> Converted:
+    """`convert` of a concrete function that holds its weights as constants; `name` is for errors."""
+    with _converting(name, "int8"):
+        return _convert(function, samples, report)
+
+
+def convert_float(model: Any, report: Report) -> bytes:
+    """The float file of a model, for what rounds it otherwise than the converter; raises as `convert` does."""
+    import tensorflow as tf
+
+    report("trace", 0)
     function = _trace(model)
+    report("convert", 0)
+    with _converting(model.name, "float32"):
+        return bytes(tf.lite.TFLiteConverter.from_concrete_functions([function]).convert())
+
+
+@contextmanager
+def _converting(name: str, kind: str) -> Iterator[None]:
+    """Silence, and one line where the converter fails."""
     with quiet():
         try:
-            return _convert(function, samples, report)
+            yield
         except EdgeZooError:
             raise
         except Exception as error:  # the converter raises whatever its native passes throw
             first = str(error).strip().partition("\n")[0][:300]
-            problem = EdgeZooError(f"TensorFlow cannot convert {model.name!r} to int8: {first}")
+            problem = EdgeZooError(f"TensorFlow cannot convert {name!r} to {kind}: {first}")
             raise problem from error
 
 

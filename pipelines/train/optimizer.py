@@ -74,10 +74,13 @@ def keras_schedule(
     return RecipeSchedule()
 
 
-def make_optimizer(settings: Optimizer, learning_rate: Any, average: Average) -> Any:
-    """An unbuilt Keras optimizer; `learning_rate` is a number or a Keras schedule."""
+def make_optimizer(
+    settings: Optimizer, learning_rate: Any, average: Average, optimizers: Any = None
+) -> Any:
+    """An unbuilt optimizer of Keras, or of a module like its own; `learning_rate` is a number or a schedule."""
     import keras
 
+    optimizers = optimizers or keras.optimizers
     common: dict[str, Any] = {"learning_rate": learning_rate}
     if settings.weight_decay > 0 and settings.name != "lamb":
         common["weight_decay"] = settings.weight_decay
@@ -88,7 +91,7 @@ def make_optimizer(settings: Optimizer, learning_rate: Any, average: Average) ->
     if average.decay > 0:
         common |= {"use_ema": True, "ema_momentum": average.decay}
     if settings.name == "adamw":
-        base = keras.optimizers.AdamW
+        base = optimizers.AdamW
         common |= {"beta_1": settings.beta_1, "beta_2": settings.beta_2}
         common |= {"epsilon": settings.epsilon, "weight_decay": settings.weight_decay}
     elif settings.name == "lamb":
@@ -96,10 +99,10 @@ def make_optimizer(settings: Optimizer, learning_rate: Any, average: Average) ->
         common |= {"beta_1": settings.beta_1, "beta_2": settings.beta_2}
         common |= {"epsilon": settings.epsilon, "decay_in_update": settings.weight_decay}
     elif settings.name == "rmsprop":
-        base = keras.optimizers.RMSprop
+        base = optimizers.RMSprop
         common |= {"rho": settings.rho, "momentum": settings.momentum, "epsilon": settings.epsilon}
     else:
-        base = keras.optimizers.SGD
+        base = optimizers.SGD
         common |= {"momentum": settings.momentum, "nesterov": settings.nesterov}
     if average.decay > 0 and average.dynamic:
         base = _with_dynamic_average(base)

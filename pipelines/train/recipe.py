@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from hw_model.errors import DataError, SpecError, UnknownNameError
+from pipelines.compress.settings import Clustering, Pruning
 from pipelines.data.augment import Augmentation
 from pipelines.distill.settings import Distillation
 
+LESSONS = ("task", "layers", "all_layers")
 RECIPE_FOLDER = Path(__file__).parent.parent / "recipes"
 
 
@@ -93,9 +95,10 @@ class Stage:
 
     name: str = "all"
     epochs: int = 1
-    """Of a stage that learns layers: for each layer of the model."""
+    """Of a stage that learns layers one after the other: for each layer of the model."""
     learn: str = "task"
-    """`task`, or `layers`: those of a teacher, one after the other, all before them still learning."""
+    """`task`; `layers`: those of a teacher, one after the other, all before them still learning; `all_layers`: of all
+    its blocks at once. Source of both: Sun et al. 2020, progressive and joint knowledge transfer."""
     trainable: str = "all"
     """`all`, `head` (the last layer with weights), or the first layer or stack to train (`stack_15`)."""
     learning_rate: float | None = None
@@ -110,7 +113,7 @@ class Stage:
     """Replaces the recipe's own."""
 
     def __post_init__(self) -> None:
-        _require(self.learn in ("task", "layers"), "learn", "task or layers", self.learn)
+        _require(self.learn in LESSONS, "learn", " or ".join(LESSONS), self.learn)
         _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         _require(self.freeze_channels >= 0, "freeze_channels", "at least 0", self.freeze_channels)
 
@@ -145,6 +148,10 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     distillation: Distillation | None = None
     """How to learn from the teacher that training is then given."""
+    pruning: Pruning = field(default_factory=Pruning)
+    """Read by `edgezoo prune` alone."""
+    clustering: Clustering = field(default_factory=Clustering)
+    """Read by `edgezoo cluster` alone."""
     stages: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
