@@ -63,8 +63,13 @@ def _use(preset: Preset) -> list[str]:
 def _prepared(preset: Preset) -> str:
     size, reading = preset.preprocessing, preset.reading
     if size is not None:
-        return f"(x - {size.mean:g}) / {size.scale:g}"
+        return f"(x - {_number(size.mean)}) / {_number(size.scale)}"
     return "none" if reading is None else _layout(reading)
+
+
+def _number(value: float | tuple[float, ...]) -> str:
+    """One number, or one for each channel."""
+    return f"{value:g}" if isinstance(value, float) else f"({', '.join(f'{x:g}' for x in value)})"
 
 
 def _layout(reading: Reading) -> str:

@@ -11,7 +11,7 @@ from model_zoo.spec.base import Node, require_int
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing(Node):
-    """Centre crop, resize, channels, then `(x - mean) / scale`.
+    """Centre crop, resize, channels, then `(x - mean) / scale`, of each channel its own where there are several.
 
     `crop` is the share of the short side that the centre crop keeps (1.0: no crop, the aspect ratio is
     not kept). Source of the defaults: published configs of MobileNetEdgeTPU v1 and v2.
@@ -20,8 +20,8 @@ class Preprocessing(Node):
     height: int
     width: int
     channels: int = 3
-    mean: float = 127.5
-    scale: float = 127.5
+    mean: float | tuple[float, ...] = 127.5
+    scale: float | tuple[float, ...] = 127.5
     crop: float = 1.0
     resize: Literal["bilinear"] = "bilinear"
 
@@ -30,7 +30,11 @@ class Preprocessing(Node):
             require_int(name, getattr(self, name), 1, 1 << 14)
         if not 0 < self.crop <= 1:
             raise SpecError("crop", f"must be above 0 and at most 1. Received: {self.crop}")
-        if not self.scale > 0:
+        for name in ("mean", "scale"):
+            values = getattr(self, name)
+            if isinstance(values, tuple) and len(values) != self.channels:
+                raise SpecError(name, f"must be one, or {self.channels} values. Received: {values}")
+        if not np.all(np.asarray(self.scale) > 0):
             raise SpecError("scale", f"must be positive. Received: {self.scale}")
 
     def __call__(self, images: Any) -> np.ndarray:
@@ -48,7 +52,8 @@ class Preprocessing(Node):
             raise DataError(f"An image batch is (N, H, W, C). Received: shape {np.shape(images)}")
         if batch.shape[1:3] != (self.height, self.width):
             batch = np.stack([self._resized(image) for image in batch])
-        return (self._channels(batch).astype(np.float32) - self.mean) / np.float32(self.scale)
+        pixels = self._channels(batch).astype(np.float32)
+        return (pixels - np.asarray(self.mean, np.float32)) / np.asarray(self.scale, np.float32)
 
     def _channels(self, batch: np.ndarray) -> np.ndarray:
         have = batch.shape[-1]

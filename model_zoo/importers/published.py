@@ -1,128 +1,150 @@
-"""The Model Garden's checkpoints of MobileNetEdgeTPU v1 and v2: their keys and names, and reading one.
+"""What a layout of published weights is, and how the arrays of a file become the weights of a network.
 
-Source: key layout of TensorFlow object-based checkpoints as the Model Garden's trainer writes them.
+A layout says for every operation of `spec.graph()` which variables hold its weights; everything is compared with the
+file before anything is read, and read before anything is assigned.
 """
 
-import os
-import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
-from hw_model.errors import DataError, EnvironmentFault
-from model_zoo.spec.image import ModelSpec
-from model_zoo.spec.reading import image_spec
-
-if TYPE_CHECKING:
-    from model_zoo.nn.model import ZooModel
-
-SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
-ROOT = "model/layer_with_weights-"
+from hw_model.errors import DataError
+from hw_model.graph import Graph, Op
+from hw_model.graph.types import Param
+from model_zoo.importers.sources import AVERAGE, Array, Shape, Source
+from model_zoo.preprocessing import Preprocessing
+from model_zoo.spec.reading import Spec
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedVariable:
-    """One variable: our layer and its index among that layer's weights, and where checkpoints keep it."""
+def _alone(array: Array) -> Array:
+    return array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One weight of a layer of ours: the variables it is made of, with the shapes they have in the file."""
 
     layer: str
-    index: int
-    key: str
-    name: str
-    shape: tuple[int, ...]
+    names: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+    trainable: bool = True
+    make: Callable[..., Array] = _alone
 
 
-def published_variables(spec: ModelSpec) -> list[PublishedVariable]:
-    """Every variable of a network in the published order, with checkpoint key and variable name.
+Pieces = Iterator[Piece]
 
-    Layers with weights are numbered in call order. The norms inside a group convolution have no stable
-    published names, only keys.
+
+def _unchanged(spec: Spec, source: Source, root: str) -> Spec:
+    return spec
+
+
+def _usual(spec: Spec, source: Source) -> Preprocessing | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How somebody keeps the weights of networks of these families.
+
+    Names of `pieces` start with a root, which the `mark`, a variable every such file has, gives away: it is behind
+    one of `roots`, or with `anywhere` behind any. `settle` makes of a published architecture the one a file has,
+    as far as that may vary; `preprocessing` is told where it is not the usual one. A `whole` file holds nothing else.
     """
-    found: list[PublishedVariable] = []
-    graph = spec.graph()
-    number = 0
+
+    title: str
+    families: tuple[str, ...]
+    mark: str
+    pieces: Callable[[Any, Source, str], Pieces]
+    roots: tuple[str, ...] = ("",)
+    anywhere: bool = False
+    settle: Callable[[Any, Source, str], Spec] = _unchanged
+    preprocessing: Callable[[Any, Source], Preprocessing | None] = _usual
+    whole: bool = False
+
+    def root_in(self, source: Source) -> str | None:
+        """The root in a file of this layout; None in any other."""
+        for root in self.roots:
+            if source.shape(root + self.mark) or source.average(root + self.mark):
+                return root
+        if self.anywhere:
+            for name in source.names:
+                plain = name.removesuffix(AVERAGE)
+                if plain.endswith(f"/{self.mark}"):
+                    return plain.removesuffix(self.mark)
+        return None
+
+
+def weights_of(graph: Graph) -> Iterator[tuple[Op, Param]]:
+    """Every weight of a network in the order `assign` takes them."""
     for op in graph.ops:
-        params = graph.params(op)
-        for index, param in enumerate(params):
-            part = param.name
-            if op.kind == "DepthwiseConv2D" and part == "kernel":
-                part = "depthwise_kernel"
-            key_part = re.sub(r"^batch_norm_(\d+)/", r"batch_norm_layer/\1/", part)
-            found.append(
-                PublishedVariable(
-                    layer=op.name,
-                    index=index,
-                    key=f"{ROOT}{number}/{key_part}{SUFFIX}",
-                    name=f"{published_layer_name(op.name)}/{part}:0",
-                    shape=param.shape,
-                )
-            )
-        number += bool(params)
+        for param in graph.params(op):
+            yield op, param
+
+
+def piece(op: Op, param: Param, name: str, shape: Shape | None = None) -> Piece:
+    """A weight that is one variable; one of another `shape` holds the same numbers in the same order."""
+    ours = param.shape
+    same = shape is None or shape == ours
+    return Piece(
+        layer=op.name,
+        names=(name,),
+        shapes=(shape or ours,),
+        trainable=param.trainable,
+        make=_alone if same else lambda array: array.reshape(ours),
+    )
+
+
+def problem(source: Source, pieces: Iterable[Piece], *, averages: bool) -> str | None:
+    """What is wrong with the first variable that is not as it should be; None for a file that fits."""
+    for each in pieces:
+        for name, shape in zip(each.names, each.shapes, strict=True):
+            found = _name(source, name, each, averages=averages)
+            if found is None:
+                return f"it keeps no moving average of {name}; import the weights themselves"
+            received = source.shape(found)
+            if received is None and source.average(name):
+                return f"it keeps the moving average of {name} alone; import the averages"
+            if received != shape:
+                return f"{name} must have shape {shape}. Received: {'nothing' if received is None else received}"
+    return None
+
+
+def read_pieces(
+    source: Source, pieces: Iterable[Piece], *, averages: bool = False
+) -> dict[str, list[Array]]:
+    """Layer -> its weights in the order of `Graph.params`.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    found: dict[str, list[Array]] = {}
+    for each in pieces:
+        names = [_name(source, name, each, averages=averages) or name for name in each.names]
+        array = each.make(*(source.read(name) for name in names))
+        if not np.isfinite(array).all():
+            raise DataError(f"{source.path} is damaged: {names[0]} holds what is no number")
+        found.setdefault(each.layer, []).append(array)
     return found
 
 
-def published_layer_name(name: str) -> str:
-    """The published spelling of one of our layer names; Keras 3 allows no slash in a name.
-
-    >>> published_layer_name("stack_3_block_0_fused_conv2d")
-    'stack_3/block_0/fused_conv2d'
-    """
-    return re.sub(r"^stack_(\d+)_block_(\d+)_", r"stack_\1/block_\2/", name)
+def _name(source: Source, name: str, of: Piece, *, averages: bool) -> str | None:
+    """Where to read: statistics may have no averages beside them, as they are averages."""
+    if not averages:
+        return name
+    return source.average(name) or (None if of.trainable else name)
 
 
-def load_published(
-    model: "ZooModel", checkpoint: str | os.PathLike[str], *, averages: bool = False
-) -> None:
-    """Reads a published checkpoint (path prefix such as `.../ckpt-171600`) into a model of its architecture.
-
-    `averages` takes the optimizer's moving averages where the checkpoint has them: periodic checkpoints
-    keep raw weights in the model, best-checkpoint exports the averaged ones. Every variable must be present
-    with its shape before anything is changed.
-
-    Raises:
-        DataError: unreadable, or of another architecture; names the first variable that is missing or
-            has another shape.
-        EnvironmentFault: TensorFlow, which reads this format, is not installed.
-    """
-    try:
-        import tensorflow as tf
-    except ImportError as error:
-        raise EnvironmentFault(
-            "Reading a TensorFlow checkpoint needs TensorFlow; install it"
-        ) from error
-    try:
-        reader = tf.train.load_checkpoint(os.fspath(checkpoint))
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
-        raise DataError(
-            f"{checkpoint} is not a readable TensorFlow checkpoint: give its prefix, ckpt-N"
-        ) from error
-    shapes = reader.get_variable_to_shape_map()
-    values: dict[str, list[np.ndarray]] = {}
-    for variable in published_variables(image_spec(model.spec)):
-        key = _average_key(variable.key, shapes) if averages else variable.key
-        if tuple(shapes.get(key, ())) != variable.shape:
-            received = shapes.get(key, "nothing")
-            raise DataError(
-                f"{checkpoint} is of another architecture: {key} must have shape {variable.shape}. "
-                f"Received: {received}"
-            )
-        values.setdefault(variable.layer, []).append(np.asarray(reader.get_tensor(key)))
-    for layer, arrays in values.items():
-        assign(model.get_layer(layer), arrays)
-    model.weights_origin = f"checkpoint:{os.path.basename(os.fspath(checkpoint))}"
-
-
-def _average_key(key: str, shapes: dict[str, list[int]]) -> str:
-    slot = key.removesuffix(SUFFIX) + "/.OPTIMIZER_SLOT/optimizer/average" + SUFFIX
-    return slot if slot in shapes else key
-
-
-def assign(layer: object, arrays: list[np.ndarray]) -> None:
-    """Sets a layer's weights from the order of `Graph.params`."""
+def assign(layer: object, arrays: list[Array]) -> None:
+    """Sets a layer's weights from the order of `Graph.params`; the range of groups that round may follow."""
     variables = getattr(layer, "kernels", [])
     if variables:
         norms = [part for norm in layer.batch_norms for part in _norm_parts(norm)]  # type: ignore[attr-defined]
         variables = [*variables, *norms]
+        rounding = getattr(layer, "fake_quant", None)
+        if rounding is not None and len(arrays) > len(variables):
+            variables += [rounding.low, rounding.high]
     elif hasattr(layer, "moving_variance"):
         variables = _norm_parts(layer)
     else:
@@ -131,5 +153,5 @@ def assign(layer: object, arrays: list[np.ndarray]) -> None:
         variable.assign(array)
 
 
-def _norm_parts(norm: object) -> list[object]:
+def _norm_parts(norm: object) -> list[Any]:
     return [getattr(norm, part) for part in ("gamma", "beta", "moving_mean", "moving_variance")]

@@ -282,14 +282,17 @@ def viewer(teacher: Teacher, student: Any, shape: tuple[int, ...]) -> Callable[[
             f"Teacher {teacher.name} takes {channels} channels and the student {mine.channels}; they must agree"
         )
 
+    own_shift, own_scale, shift, scale = (
+        np.asarray(value, np.float32) for value in (mine.mean, mine.scale, other.mean, other.scale)
+    )
+
     def see(images: Floats) -> Floats:
-        pixels = images * np.float32(mine.scale) + np.float32(mine.mean)
+        pixels: Floats = images * own_scale + own_shift
         if pixels.shape[1:3] != size:
             pixels = resized(pixels, size)
         if pixels.shape[-1] != channels:
             pixels = np.repeat(pixels, channels, axis=-1)
-        seen: Floats = (pixels - np.float32(other.mean)) / np.float32(other.scale)
-        return seen
+        return (pixels - shift) / scale
 
     return see
 
