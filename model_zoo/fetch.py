@@ -49,7 +49,7 @@ def fetch(
         EnvironmentFault: no network, offline, the connection broke, or the cache cannot be written.
     """
     wanted = _checked_sum(sha256)
-    local = _local_path(os.fspath(origin))
+    local = local_path(origin)
     if local is not None and target is None:
         _verify(local, wanted, str(local))
         return local
@@ -92,9 +92,25 @@ def shown(origin: str | os.PathLike[str]) -> str:
     return urllib.parse.urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
+def local_path(origin: str | os.PathLike[str]) -> Path | None:
+    """The path a path or URL means; None for what lies behind http or https."""
+    text = os.fspath(origin)
+    if "://" not in text and not text.startswith("file:"):
+        return Path(text)
+    try:
+        parts = urllib.parse.urlsplit(text)
+    except ValueError:
+        parts = urllib.parse.SplitResult("", "", "", "", "")
+    if parts.scheme in ("http", "https") and parts.hostname:
+        return None
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        raise UsageError(f"A file is a path or a URL of http, https or file. Received: {text!r}")
+    return Path(urllib.parse.unquote(parts.path))
+
+
 def is_url(origin: str | os.PathLike[str]) -> bool:
     """Whether the network is needed to read it."""
-    return _local_path(os.fspath(origin)) is None
+    return local_path(origin) is None
 
 
 def _checked_sum(sha256: str | None) -> str | None:
@@ -103,24 +119,9 @@ def _checked_sum(sha256: str | None) -> str | None:
     return sha256 and sha256.lower()
 
 
-def _local_path(origin: str) -> Path | None:
-    """None for what lies behind http or https."""
-    if "://" not in origin and not origin.startswith("file:"):
-        return Path(origin)
-    try:
-        parts = urllib.parse.urlsplit(origin)
-    except ValueError:
-        parts = urllib.parse.SplitResult("", "", "", "", "")
-    if parts.scheme in ("http", "https") and parts.hostname:
-        return None
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        raise UsageError(f"A file is a path or a URL of http, https or file. Received: {origin!r}")
-    return Path(urllib.parse.unquote(parts.path))
-
-
 def file_name(origin: str | os.PathLike[str]) -> str:
     """The name of the file at a path or URL."""
-    local = _local_path(os.fspath(origin))
+    local = local_path(origin)
     if local is not None:
         return local.name
     name = Path(urllib.parse.unquote(urllib.parse.urlsplit(os.fspath(origin)).path)).name

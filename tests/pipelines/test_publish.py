@@ -1,13 +1,14 @@
 """Publishing a network that answers questions: what its manifest entry and card say can be measured again."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from questions_kit import SQUAD, Files, reading, small_data
 
-from hw_model.errors import DataError
+from hw_model.errors import DataError, UsageError
 from model_zoo import presets
 from model_zoo.card import card
 from pipelines import publish as verb
@@ -88,3 +89,15 @@ def test_figures_that_are_none_are_named(tmp_path: Path) -> None:
     (tmp_path / "odd.json").write_text('{"name": "x"}')
     with pytest.raises(DataError, match="metrics"):
         verb._compared(str(tmp_path / "odd.json"), "squad", {})
+
+
+def test_a_name_keeps_its_weights(published: Path, answerer: Files, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(published, tmp_path / "weights"))
+    text = (root / presets.MANIFEST).read_text(encoding="utf-8")
+    weights = presets.get(published).weights
+    assert weights is not None
+    changed = text.replace(weights.sha256, "0" * 64)
+    (root / presets.MANIFEST).write_text(changed, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"a name never changes its own; .* tiny_answers\.v2"):
+        verb.publish(answerer.folder, "tiny_answers", str(SQUAD), folder=root)
+    assert (root / presets.MANIFEST).read_text(encoding="utf-8") == changed
