@@ -7,12 +7,23 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from hw_model.errors import DataError, EnvironmentFault, SpecError
+from model_zoo.importers import sources
+from model_zoo.importers.published import (
+    Pieces,
+    assign,
+    piece,
+    problem,
+    read_pieces,
+    turned,
+    weights_of,
+)
+from model_zoo.importers.sources import ArraySource, Source
 from model_zoo.lowering.bert import SPANS
 from model_zoo.spec.heads import text_head
 from model_zoo.spec.text import SpanHead, TextEncoder, TextHead, TextInput, TextSpec
@@ -139,7 +150,12 @@ def load_bert(
         rows = replace(spec.input, vocabulary_size=len(vocabulary))
         spec = replace(spec, input=rows)
     model = ZooModel(spec, free_length=True, weights_origin=f"{place.name} of BERT's layout")
-    _assign(model, arrays, place / WEIGHTS_FILE)
+    source = ArraySource(place / WEIGHTS_FILE, arrays)
+    pieces = list(_pieces(spec, source))
+    if wrong := problem(source, pieces, averages=False):
+        raise DataError(f"{source.path}: {wrong}")
+    for layer, weights in read_pieces(source, pieces).items():
+        assign(model.get_layer(layer), weights)
     return model
 
 
@@ -150,35 +166,19 @@ def read_arrays(path: Path) -> Arrays:
         DataError: missing or damaged.
         EnvironmentFault: safetensors is not installed.
     """
-    try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-    except ImportError as error:
-        raise EnvironmentFault(
-            "Reading .safetensors needs the package safetensors; pip install 'edgezoo[text]'"
-        ) from error
-    try:
-        found = load_file(path)
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise DataError(f"Cannot read weights {path}: {error}") from error
-    return {name.removeprefix(_PREFIX): values for name, values in found.items()}
+    return {
+        name.removeprefix(_PREFIX): values for name, values in sources.read_arrays(path).items()
+    }
 
 
-def _assign(model: "ZooModel", arrays: Arrays, path: Path) -> None:
-    for layer in model.layers:
-        theirs = _their_name(layer.name)
-        if not layer.weights or theirs is None:
-            continue  # A head of ours.
-        for weight in layer.weights:
-            values = _values(arrays, theirs, weight.name)
-            if values is None and layer.name == f"{SPANS}_dense":
-                continue  # The file answers nothing.
-            received = None if values is None else values.shape
-            if values is None or received != tuple(weight.shape):
-                raise DataError(
-                    f"{path}: {theirs} must hold {weight.name} of shape {tuple(weight.shape)}. Received: {received}"
-                )
-            weight.assign(values)
+def _pieces(spec: TextSpec, source: Source) -> Pieces:
+    """What the file has: no head of ours but one for spans, where it answers questions."""
+    for op, param in weights_of(spec.graph()):
+        theirs = _their_name(op.name)
+        name = f"{theirs}.{'bias' if param.name in ('bias', 'beta') else 'weight'}"
+        absent = theirs == _ANSWERS and source.shape(name) is None
+        if theirs is not None and not absent:
+            yield (turned if param.name == "kernel" else piece)(op, param, name)
 
 
 def _their_name(layer: str) -> str | None:
@@ -188,10 +188,3 @@ def _their_name(layer: str) -> str | None:
         if found := re.fullmatch(pattern, layer):
             return found.expand(name)
     return None
-
-
-def _values(arrays: Arrays, layer: str, weight: str) -> Any:
-    """An array as ours is laid out: their kernels are (out, in)."""
-    theirs = "bias" if weight in ("bias", "beta") else "weight"
-    values = arrays.get(f"{layer}.{theirs}")
-    return values.T if values is not None and weight == "kernel" else values

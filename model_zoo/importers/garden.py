@@ -9,11 +9,9 @@ import re
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
-
 from hw_model.graph import Op
 from hw_model.graph.types import Param
-from model_zoo.importers.published import Layout, Piece, Pieces, piece, weights_of
+from model_zoo.importers.published import Layout, Piece, Pieces, piece, turned, weights_of
 from model_zoo.importers.sources import Source
 from model_zoo.lowering.bert import PROJECTION, SPANS, WORDS
 from model_zoo.lowering.bifpn import CLASSIFIER, LATERAL
@@ -195,7 +193,7 @@ def _masked(spec: TextSpec, source: Source, op: Op, param: Param) -> Piece | Non
         return piece(op, param, _first(source, *names))
     name = _first(source, *(f"{place}/extra_output_weights" for place in _MASKED))
     if kind == "projection":
-        return Piece(layer=op.name, names=(name,), shapes=(param.shape[::-1],), make=np.transpose)
+        return turned(op, param, name)
     return piece(op, param, name)
 
 

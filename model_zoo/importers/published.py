@@ -96,6 +96,14 @@ def piece(op: Op, param: Param, name: str, shape: Shape | None = None) -> Piece:
     )
 
 
+def turned(op: Op, param: Param, name: str) -> Piece:
+    """A weight whose axes are the other way round in the file."""
+    shape = param.shape[::-1]
+    return Piece(
+        layer=op.name, names=(name,), shapes=(shape,), trainable=param.trainable, make=np.transpose
+    )
+
+
 def problem(source: Source, pieces: Iterable[Piece], *, averages: bool) -> str | None:
     """What is wrong with the first variable that is not as it should be; None for a file that fits."""
     for each in pieces:

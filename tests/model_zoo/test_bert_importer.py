@@ -203,8 +203,11 @@ def test_minilm_finds_sentences_as_alike_as_is_published() -> None:
         ({"hidden_act": "relu"}, "hidden_act 'gelu'"),
         ({"num_attention_heads": 5}, "must divide the hidden size of 12"),
         ({"hidden_size": "wide"}, "describes no network"),
-        ({"vocab_size": 12}, r"must hold embeddings of shape \(12, 12\). Received: \(9, 12\)"),
-        ({"num_hidden_layers": 3}, r"encoder.layer.2.attention.self.query must hold"),
+        (
+            {"vocab_size": 12},
+            r"word_embeddings.weight must have shape \(12, 12\). Received: \(9, 12\)",
+        ),
+        ({"num_hidden_layers": 3}, r"encoder.layer.2.attention.self.query.weight must have"),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(
