@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hw_model import codec
 from hw_model.errors import DataError, SpecError
 from model_zoo.preprocessing import Preprocessing
 
@@ -50,3 +51,14 @@ def test_what_is_no_image_is_refused(shape: tuple[int, ...]) -> None:
 def test_impossible_settings_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(SpecError):
         Preprocessing(**({"height": 8, "width": 8} | values))  # type: ignore[arg-type]
+
+
+def test_channels_may_have_values_of_their_own() -> None:
+    own = Preprocessing(height=1, width=2, mean=(124.0, 116.0, 104.0), scale=(58.0, 57.0, 57.5))
+    out = own(np.array([[[182, 116, 219], [124, 59, 104]]], np.uint8))
+    assert out.dtype == np.float32
+    np.testing.assert_allclose(out[0, 0], [[1, 0, 2], [0, -1, 0]], atol=1e-6)
+    assert codec.loads(Preprocessing, codec.dumps(own)) == own
+    for wrong in ({"mean": (1.0, 2.0)}, {"scale": (1.0, 0.0, 1.0)}):
+        with pytest.raises(SpecError):
+            Preprocessing(height=8, width=8, **wrong)  # type: ignore[arg-type]
