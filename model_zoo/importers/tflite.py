@@ -10,7 +10,6 @@ import numpy as np
 
 from hw_model.errors import DataError
 from hw_model.graph import Op, ops
-from hw_model.graph.passes import Steps
 from hw_model.io.tflite_file import FileOperator
 from model_zoo.importers.published import assign
 from model_zoo.importers.tflite_constants import Constants, Floats
@@ -18,12 +17,15 @@ from model_zoo.importers.tflite_match import Match, match_file
 from model_zoo.preprocessing import Preprocessing
 from model_zoo.spec.image import ModelSpec
 from model_zoo.spec.reading import Spec
+from model_zoo.text.storage import TextPreprocessor
 
 if TYPE_CHECKING:
     from model_zoo.nn.model import ZooModel
 
 _WEIGHTED = (ops.Conv2D, ops.DepthwiseConv2D, ops.Dense)
 _NORMS = (ops.BatchNorm, ops.ScaleShift)
+#: What may stand behind the scores of a network.
+_TAILS = (ops.Reshape, ops.Resize, ops.Softmax, ops.ArgMax, ops.QuantizedArgMax, ops.Activation)
 #: A bias a network has no place for must be as good as none: this share of the largest weight.
 _NO_BIAS = 1e-6
 
@@ -40,17 +42,25 @@ def import_tflite(path: str | os.PathLike[str], spec: Spec | None = None) -> "Zo
     return build(match_file(Path(path), spec))
 
 
-def build(match: Match) -> "ZooModel":
-    """The Keras model of a file and the spec it was found to hold."""
+def build(
+    match: Match,
+    *,
+    preprocessing: Preprocessing | TextPreprocessor | None = None,
+    class_names: tuple[str, ...] = (),
+) -> "ZooModel":
+    """The Keras model of a file and the spec it was found to hold.
+
+    Without `preprocessing` images are read as the family's are, or as a file of unsigned bytes says.
+    """
     from model_zoo.nn.model import ZooModel, default_preprocessing
 
     weights = weights_of(match)
-    preprocessing = None
-    if isinstance(match.spec, ModelSpec):
+    if preprocessing is None and isinstance(match.spec, ModelSpec):
         preprocessing = _as_stored(default_preprocessing(match.spec), match)
     model = ZooModel(
         match.spec,
         preprocessing=preprocessing,
+        class_names=class_names,
         weights_origin=f"file:{Path(match.whole.file.source).name}",
         name=match.title,
     )
@@ -78,6 +88,39 @@ def weights_of(match: Match) -> dict[str, list[Floats]]:
     return _Unfolding(match).weights()
 
 
+def score_tensors(match: Match) -> dict[str, int]:
+    """Layers and the tensors of the file that hold the same, one for each output.
+
+    In front of a last softmax, sigmoid or argmax: scores tell more than what is made of them.
+    """
+    graph = match.spec.graph()
+    steps = match.steps(graph)
+    writers = {index: step.name for step in steps.items for index in step.outputs}
+    found = {}
+    for index in graph.outputs:
+        op = graph.ops[graph.producers[index]]
+        while isinstance(op.type, _TAILS):
+            index = op.inputs[0]
+            op = graph.ops[graph.producers[index]]
+        found[op.name] = match.operators[writers[steps.value(index)]].outputs[0]
+    return found
+
+
+def layer_tensors(match: Match) -> dict[str, int]:
+    """Every layer whose output the file keeps, and the tensor it keeps it in.
+
+    Of layers that share one, such as a kernel, its norm and its ReLU, the last one.
+    """
+    graph = match.spec.graph()
+    steps = match.steps(graph)
+    layers = {steps.value(op.outputs[0]): op.name for op in graph.ops if len(op.outputs) == 1}
+    return {
+        layers[step.outputs[0]]: match.operators[step.name].outputs[0]
+        for step in steps.items
+        if step.name in match.operators and step.outputs[0] in layers
+    }
+
+
 class _Unfolding:
     """Takes apart what execution merges, so that the layers compute what the file does.
 
@@ -90,7 +133,7 @@ class _Unfolding:
         self._match = match
         self._constants = Constants(match.whole.file)
         self._graph = graph = match.spec.graph()
-        steps = Steps(graph, match.group_form)
+        steps = match.steps(graph)
         self._value = steps.value
         self._reads = {step.name: step.inputs for step in steps.items}
         merged = [op for op in graph.ops if op.outputs[0] in steps.absorbed]

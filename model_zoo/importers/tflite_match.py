@@ -7,6 +7,7 @@ from itertools import permutations
 
 from hw_model.errors import DataError, SpecError, UsageError
 from hw_model.graph import Graph, GroupForm, diff_graphs, ops, to_inference, wiring
+from hw_model.graph.passes import Steps
 from hw_model.io.tflite import Whole, read_whole
 from hw_model.io.tflite_file import FileOperator, Source
 from model_zoo import presets, registry
@@ -21,7 +22,6 @@ from model_zoo.spec.text import MaskedLmHead, SentenceHead, SpanHead, TextHead, 
 #: Multipliers of widths a file is compared with, beside the one its first layer tells.
 WIDTHS = (1.0, 0.25, 0.35, 0.5, 0.75, 1.25, 1.5, 1.75, 2.0)
 _CODE_SIZE = 4
-_FORMS: tuple[GroupForm, ...] = ("split", "native")
 _SHOWN_LINES = 2
 _SHOWN_CHARACTERS = 160
 
@@ -30,47 +30,52 @@ _SHOWN_CHARACTERS = 160
 class Match:
     """A spec whose executed operations are those of a file.
 
-    `operators` are the file's by the names of the spec's executed graph. `inputs` and `outputs` say for each of
-    the network's which one of the file's it is; a file that makes boxes itself has no such outputs.
+    `operators` are the file's by the names of the spec's executed graph. `inputs` says for each of the network's
+    inputs which one of the file's it is.
     """
 
     name: str
     spec: Spec
     group_form: GroupForm
+    ranged: bool
     whole: Whole
     operators: dict[str, FileOperator]
     inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
 
     @property
     def title(self) -> str:
         """Name of the architecture, whatever its width."""
         return self.name.partition(" ")[0]
 
+    def steps(self, graph: Graph) -> Steps:
+        """What the file executes of the spec's graph."""
+        return Steps(graph, self.group_form, ranged=self.ranged)
 
-def match_file(source: Source, spec: Spec | None = None) -> Match:
-    """The network a file holds: `spec`, or one of the zoo, at the file's image size, classes and width.
+
+def match_file(source: Source, spec: Spec | None = None, *, name: str | None = None) -> Match:
+    """The network a file holds: `spec`, which errors call `name`, or one of the zoo.
+
+    Either has the file's image size, classes, sequence length and width.
 
     Raises:
-        DataError: unreadable; or not op by op what it is compared with, which the message names.
+        DataError: unreadable; or not operation by operation what it is compared with, which the message names.
     """
     whole = read_whole(source)
     _refuse_unknown(whole)
     search = _Search(whole)
-    if spec is not None:
-        found = search.try_all(_adapted(spec.family, spec, search.graph))
-        named = search.nearest_lines() if found is None else ""
-        found = found or search.try_all(_zoo(search.graph))
-        if named:
-            looks = f"it looks like {found.name}" if found else search.problem()
-            raise DataError(
-                f"{whole.file.source} does not hold the named network ({named}); {looks}"
-            )
-    else:
-        found = search.try_all(_zoo(search.graph))
-    if found is None:
-        raise DataError(f"{whole.file.source} is no network of this zoo: {search.problem()}")
-    return found
+    called = name or (spec.family if spec is not None else "")
+    found = None if spec is None else search.try_all(_adapted(called, spec, search.graph))
+    if found is not None:
+        return found
+    differs = search.nearest_lines()
+    found = search.try_all(_zoo(search.graph))
+    if found is not None and spec is None:
+        return found
+    file = whole.file.source
+    if spec is None:
+        raise DataError(f"{file} is no network of this zoo: {search.problem()}")
+    like = f"it looks like {found.name}" if found is not None else search.problem()
+    raise DataError(f"{file} does not hold {called}, from which it differs in {differs}; {like}")
 
 
 def _refuse_unknown(whole: Whole) -> None:
@@ -89,54 +94,48 @@ class _Search:
     def __init__(self, whole: Whole) -> None:
         self._whole = whole
         raw = without_detections(whole.graph)
-        self._raw = raw.outputs == whole.graph.outputs
         # Two outputs may come in either order.
         count = len(raw.outputs)
         orders = tuple(permutations(range(count))) if count == 2 else (tuple(range(count)),)
-        self._found = {
-            order: essence(replace(raw, outputs=tuple(raw.outputs[place] for place in order)))
+        self._found = [
+            essence(replace(raw, outputs=tuple(raw.outputs[place] for place in order)))
             for order in orders
-        }
-        self.graph = self._found[orders[0]]
+        ]
+        self.graph = self._found[0]
         self._best: tuple[float, str, Graph] | None = None
 
     def try_all(self, candidates: Iterator[tuple[str, Spec]]) -> Match | None:
         """The first candidate the file is."""
         for name, spec in candidates:
             graph = spec.graph()
-            grouped = any(isinstance(op.type, ops.GroupConv2D) for op in graph.ops)
-            for form in _FORMS if grouped else _FORMS[:1]:
-                expected = essence(to_inference(graph, group_form=form))
-                for order, found in self._found.items():
+            for form, ranged in _forms(spec, graph):
+                expected = essence(to_inference(graph, group_form=form, ranged=ranged))
+                for found in self._found:
                     if _keys(expected) == _keys(found) and not wiring(expected, found):
-                        return self._match(name, spec, form, expected, found, order)
+                        operators, inputs = self._joined(expected, found)
+                        return Match(
+                            name=name,
+                            spec=spec,
+                            group_form=form,
+                            ranged=ranged,
+                            whole=self._whole,
+                            operators=operators,
+                            inputs=inputs,
+                        )
                 self._remember(name, expected)
         return None
 
-    def _match(
-        self,
-        name: str,
-        spec: Spec,
-        form: GroupForm,
-        expected: Graph,
-        found: Graph,
-        order: tuple[int, ...],
-    ) -> Match:
+    def _joined(
+        self, expected: Graph, found: Graph
+    ) -> tuple[dict[str, FileOperator], tuple[int, ...]]:
+        """Operators and inputs of the file for those of a graph it equals."""
         operators = {
             ours.name: self._whole.operators[theirs.name]
             for ours, theirs in zip(expected.ops, found.ops, strict=True)
             if theirs.name in self._whole.operators
         }
         inputs = dict(zip(expected.inputs, found.inputs, strict=True))
-        return Match(
-            name=name,
-            spec=spec,
-            group_form=form,
-            whole=self._whole,
-            operators=operators,
-            inputs=tuple(inputs[index] for index in sorted(inputs)),
-            outputs=order if self._raw else (),
-        )
+        return operators, tuple(inputs[index] for index in sorted(inputs))
 
     def _remember(self, name: str, expected: Graph) -> None:
         theirs, ours = Counter(_keys(self.graph)), Counter(_keys(expected))
@@ -152,7 +151,7 @@ class _Search:
         share, name, _ = self._best
         return (
             f"{share:.0%} of its operations are those of {name}, the nearest, from which it first differs in "
-            f"{self.nearest_lines()}; name its architecture, such as a spec.json, with --model"
+            f"{self.nearest_lines()}; name its architecture with --model, such as a spec.json"
         )
 
     def nearest_lines(self) -> str:
@@ -162,6 +161,16 @@ class _Search:
         expected = self._best[2]
         lines = diff_graphs(expected, self.graph) or wiring(expected, self.graph)
         return "; ".join(line[:_SHOWN_CHARACTERS] for line in lines[:_SHOWN_LINES])
+
+
+def _forms(spec: Spec, graph: Graph) -> Iterator[tuple[GroupForm, bool]]:
+    """The ways a graph may be executed: form of group convolutions, and whether ranges were learned."""
+    grouped = any(isinstance(op.type, ops.GroupConv2D) for op in graph.ops)
+    yield "split", False
+    if grouped:
+        yield "native", False
+    if isinstance(spec, TextSpec):
+        yield "split", True
 
 
 def _keys(graph: Graph) -> list[object]:

@@ -58,6 +58,14 @@ class Port:
         self.scale = float(scales[0]) if len(scales) else 0.0
         self.zero_point = int(zeros[0]) if len(zeros) else 0
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the largest real value a file can store here."""
+        if not self.scale:
+            return -np.inf, np.inf
+        limits = np.iinfo(self.dtype)
+        return tuple((limit - self.zero_point) * self.scale for limit in (limits.min, limits.max))  # type: ignore[return-value]
+
     def store(self, values: npt.ArrayLike) -> npt.NDArray[Any]:
         """Real values as the file stores them, rounded and clipped."""
         real = np.asarray(values, np.float32)
