@@ -13,7 +13,15 @@ from pipelines.data.batches import Batches
 from pipelines.distill.losses import loss_classes
 from pipelines.distill.memory import remember
 from pipelines.distill.settings import Distillation
-from pipelines.distill.teachers import Answers, Ask, Teacher, as_logits, ask_once, read_layers
+from pipelines.distill.teachers import (
+    Answers,
+    Ask,
+    Teacher,
+    as_logits,
+    ask_once,
+    count_blocks,
+    read_layers,
+)
 
 if TYPE_CHECKING:
     from pipelines.tasks import Task
@@ -112,58 +120,70 @@ def taught_lesson(
 
 
 def layer_lesson(
-    scene: Scene, teacher: Teacher, settings: Distillation, index: int, *, seed: int
+    scene: Scene, teacher: Teacher, settings: Distillation, blocks: Sequence[int], *, seed: int
 ) -> Lesson:
-    """The student's block `index` like the teacher's at the same share of its depth; blocks before it learn on.
+    """The student's `blocks` like the teacher's at the same share of its depth; blocks before them learn on.
 
-    Student block i follows teacher block i * (teacher blocks // student blocks), the first of its share.
+    Student block i follows teacher block i * (teacher blocks // student blocks), the first of its share. One block
+    is weighed as published, several count alike.
 
     Raises:
         UsageError: not the blocks, lengths or heads that this takes.
     """
     inputs = scene.probe[0]
+    mine, theirs = {}, {}
+    for block, other in zip(blocks, _followed(scene, teacher, settings, blocks), strict=True):
+        number = "" if len(blocks) == 1 else f"_{block}"
+        mine[f"hidden{number}"] = hidden_layer(block)
+        theirs[f"hidden{number}"] = settings.teacher_hidden.format(other)
+        if settings.attention_weight:
+            mine[f"attention{number}"] = attention_layer(block)
+            theirs[f"attention{number}"] = settings.teacher_attention.format(other)
+    ask = teacher.layers(theirs)
+    answers = ask_once(teacher, ask, inputs)
+    student = read_layers(scene.model, mine)
+    own = _outputs(student, inputs)
+    for name in mine:
+        if name.startswith("attention"):
+            _check_answer(teacher, name, answers, own[name])
+    losses = {name: _layer_loss(name, settings, blocks) for name in mine}
+    return Lesson(
+        model=_projected(student, teacher, own, answers, seed),
+        loss=losses,
+        teach=lambda inputs, _: (inputs, ask(inputs)),
+        judged=False,
+    )
+
+
+def _followed(
+    scene: Scene, teacher: Teacher, settings: Distillation, blocks: Sequence[int]
+) -> list[int]:
+    """The teacher's blocks that those of the student follow."""
     students = count_blocks(scene.model)
-    known = teacher.layer_names(inputs)
+    known = teacher.layer_names(scene.probe[0])
     teachers = next(n for n in count() if settings.teacher_hidden.format(n) not in known)
     if students > teachers:
         raise UsageError(
             f"The student has {students} blocks and teacher {teacher.name} {teachers} "
             f"({settings.teacher_hidden}); a student has no more than its teacher"
         )
-    other = index * teachers // students
-    mine = {"hidden": hidden_layer(index), "attention": attention_layer(index)}
-    theirs = {
-        "hidden": settings.teacher_hidden.format(other),
-        "attention": settings.teacher_attention.format(other),
-    }
-    if not settings.attention_weight:
-        del mine["attention"], theirs["attention"]
-    ask = teacher.layers(theirs)
-    answers = ask_once(teacher, ask, inputs)
-    student = read_layers(scene.model, mine)
-    own = _outputs(student, inputs)
-    if own["hidden"].shape != answers["hidden"].shape:
-        student = _projected(student, teacher, own, answers, seed)
-    if "attention" in own:
-        _check_answer(teacher, "attention", answers, own["attention"])
-    losses = {
-        "hidden": loss_classes().Layers(
-            hidden=settings.hidden_weight,
-            mean=settings.mean_weight,
-            variance=settings.variance_weight,
-            divisor=index + 1,
-        ),
-        "attention": loss_classes().Attention(
+    return [block * teachers // students for block in blocks]
+
+
+def _layer_loss(name: str, settings: Distillation, blocks: Sequence[int]) -> Any:
+    """Source of the divisor of a block alone: the published stages."""
+    divisor = blocks[0] + 1 if len(blocks) == 1 else len(blocks)
+    if name.startswith("attention"):
+        return loss_classes().Attention(
             weight=settings.attention_weight,
             double_softmax=settings.double_softmax,
-            divisor=index + 1,
-        ),
-    }
-    return Lesson(
-        model=student,
-        loss={name: losses[name] for name in mine},
-        teach=lambda inputs, _: (inputs, ask(inputs)),
-        judged=False,
+            divisor=divisor,
+        )
+    return loss_classes().Layers(
+        hidden=settings.hidden_weight,
+        mean=settings.mean_weight,
+        variance=settings.variance_weight,
+        divisor=divisor,
     )
 
 
@@ -178,35 +198,28 @@ def check_softens(task: "Task", model: Any) -> list[str]:
     return soft
 
 
-def count_blocks(model: Any) -> int:
-    """Blocks of a student whose layers can be read."""
-    names = {layer.name for layer in model.layers}
-    found = next(n for n in count() if hidden_layer(n) not in names)
-    if not found:
-        raise UsageError(
-            f"{model.name!r} has no layer {hidden_layer(0)!r}; stages that learn layers are for MobileBERT students"
-        )
-    return found
-
-
 def _projected(student: Any, teacher: Teacher, own: Answers, answers: Answers, seed: int) -> Any:
-    """`student` with its hidden layer behind a 1x1 projection to the teacher's width."""
+    """`student` with hidden layers of another width than the teacher's behind 1x1 projections to it."""
     import keras
 
-    mine, theirs = own["hidden"].shape, answers["hidden"].shape
-    if mine[:2] != theirs[:2]:
-        raise UsageError(
-            f"Teacher {teacher.name} answers with {theirs[1:2]} positions, the student with {mine[1:2]}; both must "
-            "read the same tokens"
-        )
-    projection = keras.layers.Dense(
-        theirs[-1],
-        use_bias=False,
-        kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
-        name="distill_projection",
-    )
     outputs = dict(student.output)
-    return keras.Model(student.inputs, {**outputs, "hidden": projection(outputs["hidden"])})
+    for name in outputs:
+        mine, theirs = own[name].shape, answers[name].shape
+        if not name.startswith("hidden") or mine == theirs:
+            continue
+        if mine[:2] != theirs[:2]:
+            raise UsageError(
+                f"Teacher {teacher.name} answers with {theirs[1:2]} positions, the student with {mine[1:2]}; both "
+                "must read the same tokens"
+            )
+        projection = keras.layers.Dense(
+            theirs[-1],
+            use_bias=False,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+            name=f"distill_projection{name.removeprefix('hidden')}",
+        )
+        outputs[name] = projection(outputs[name])
+    return keras.Model(student.inputs, outputs)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

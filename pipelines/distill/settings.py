@@ -27,6 +27,8 @@ class Distillation:
     """Mean squared error of the last feature map, the student's behind a 1x1 projection; images only."""
     copy_embedding: bool = False
     """Starts from the teacher's embedding."""
+    copy_head: bool = False
+    """Starts from the teacher's layers behind its last block; for a student that learns that block."""
     swap_gamma_beta: bool = False
     """Upstream quirk: weights are copied by position, and NoNorm has beta before gamma, LayerNorm behind it."""
     double_softmax: bool = False

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw_model.errors import DataError, EdgeZooError, UnknownNameError, UsageError
+from model_zoo.lowering.bert import hidden_layer
 from model_zoo.preprocessing import Preprocessing
 
 Floats = npt.NDArray[np.float32]
@@ -220,6 +222,17 @@ def read_layers(model: Any, names: Mapping[str, str]) -> Any:
     outputs = {key: layers[name].output for key, name in names.items()}
     with deep_networks():
         return keras.Model(model.inputs, outputs)
+
+
+def count_blocks(model: Any) -> int:
+    """Blocks of a student whose layers can be read."""
+    names = {layer.name for layer in model.layers}
+    found = next(n for n in count() if hidden_layer(n) not in names)
+    if not found:
+        raise UsageError(
+            f"{model.name!r} has no layer {hidden_layer(0)!r}; stages that learn layers are for MobileBERT students"
+        )
+    return found
 
 
 def _picked(teacher: Teacher, answers: Answers, names: Mapping[str, str]) -> Answers:

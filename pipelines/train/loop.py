@@ -16,7 +16,6 @@ from hw_model.files import atomic_path, write_json, write_text
 from pipelines.data.batches import Batches, as_keras, plain_errors
 from pipelines.data.dataset import ImageDataset, subset
 from pipelines.data.text.splits import TextDataset
-from pipelines.distill.embedding import copy_embedding
 from pipelines.distill.lessons import (
     Lesson,
     Scene,
@@ -25,6 +24,7 @@ from pipelines.distill.lessons import (
     task_lesson,
     taught_lesson,
 )
+from pipelines.distill.start import start_like
 from pipelines.distill.teachers import Teacher, teacher_of, viewer
 from pipelines.tasks import evaluate, input_shape_of, is_probabilities, task_of
 from pipelines.train import batch_norm, checkpoint
@@ -97,10 +97,8 @@ def train(
         run.from_logits = _check_outputs(run)
         start = _find_start(run, resume=resume)
         _seed_model(model, seed)
-        if start is None and run.distillation.copy_embedding:
-            assert run.teacher is not None, "a recipe that distils was refused without a teacher"
-            swap = run.distillation.swap_gamma_beta
-            copy_embedding(model, run.teacher, swap_gamma_beta=swap)
+        if start is None and run.teacher is not None:
+            start_like(run.teacher, model, run.distillation)
         with l2_regularised(model, recipe.optimizer.l2):
             _run_stages(run, start)
     return _finish(run)
@@ -112,7 +110,7 @@ def _teacher(model: Any, source: Any, recipe: Recipe) -> Teacher | None:
         if source is model:
             raise UsageError("A model cannot be its own teacher; load it a second time")
         return teacher_of(source)
-    if recipe.distillation is not None or any(s.learn == "layers" for s in recipe.plan):
+    if recipe.distillation is not None or any(s.learn != "task" for s in recipe.plan):
         raise UsageError(
             f"Recipe {recipe.name or 'given'} learns from a teacher; pass teacher= (--teacher)"
         )
@@ -184,8 +182,8 @@ def _lesson(run: Run, phase: Phase) -> Lesson:
     )
     if run.teacher is None:
         return task_lesson(scene)
-    if phase.layer is not None:
-        return layer_lesson(scene, run.teacher, run.distillation, phase.layer, seed=run.seed)
+    if phase.blocks:
+        return layer_lesson(scene, run.teacher, run.distillation, phase.blocks, seed=run.seed)
     if isinstance(run.dataset, ImageDataset):
         shape = input_shape_of(run.model, run.dataset.train)
         see = viewer(run.teacher, run.preprocessing, shape)

@@ -7,9 +7,8 @@ from typing import Any
 
 from pipelines.data.dataset import ImageDataset
 from pipelines.data.text.splits import TextDataset
-from pipelines.distill.lessons import count_blocks
 from pipelines.distill.settings import Distillation
-from pipelines.distill.teachers import Teacher
+from pipelines.distill.teachers import Teacher, count_blocks
 from pipelines.tasks import Task, task_of
 from pipelines.train import checkpoint
 from pipelines.train.recipe import Recipe, Stage, recipe_id
@@ -21,7 +20,8 @@ class Phase:
 
     stage: Stage
     first_epoch: int
-    layer: int | None
+    #: Blocks that are to be like the teacher's; none in a phase that learns the task.
+    blocks: tuple[int, ...]
 
     @property
     def last_epoch(self) -> int:
@@ -76,8 +76,13 @@ class Run:
         phases = []
         first = 0
         for stage in self.recipe.plan:
-            layers = range(count_blocks(self.model)) if stage.learn == "layers" else (None,)
-            for layer in layers:
-                phases.append(Phase(stage=stage, first_epoch=first, layer=layer))
+            for blocks in self._lessons(stage):
+                phases.append(Phase(stage=stage, first_epoch=first, blocks=blocks))
                 first += stage.epochs
         return phases
+
+    def _lessons(self, stage: Stage) -> list[tuple[int, ...]]:
+        if stage.learn == "task":
+            return [()]
+        blocks = tuple(range(count_blocks(self.model)))
+        return [blocks] if stage.learn == "all_layers" else [(block,) for block in blocks]

@@ -11,7 +11,7 @@ from hw_model.errors import UsageError
 from model_zoo.text import QuestionPreprocessor
 from pipelines.data.text import TextDataset
 from pipelines.distill import teacher_of
-from pipelines.distill.embedding import copy_embedding
+from pipelines.distill.start import copy_embedding, copy_head
 from pipelines.train import TrainResult, checkpoint, train
 
 Make = Callable[..., Any]
@@ -260,3 +260,45 @@ def test_a_callable_teaches_layers_of_another_width(
     )
     assert len(result.history) == 2
     assert len(student.weights) == held
+
+
+def test_all_layers_are_learned_at_once_and_the_head_is_the_teachers(
+    make_text_model: Make,
+    text_recipe: Make,
+    questions: TextDataset,
+    preprocessor: QuestionPreprocessor,
+    tmp_path: Path,
+) -> None:
+    student = make_text_model(1, blocks=2)
+    teacher = make_text_model(2, blocks=2, norm="layer_norm", activation="gelu")
+    recipe = text_recipe(
+        distillation={"copy_embedding": True, "copy_head": True},
+        stages=[{"name": "layers", "learn": "all_layers", "epochs": 3}],
+    )
+    result = train(
+        student,
+        questions,
+        recipe,
+        run_dir=tmp_path,
+        preprocessing=preprocessor,
+        teacher=teacher,
+        verbose=0,
+    )
+    blocks = student.spec.encoder.blocks
+    assert {f"{kind}_{n}_loss" for kind in ("hidden", "attention") for n in range(blocks)} <= set(
+        result.history[0]
+    )
+    assert result.history[-1]["loss"] < result.history[0]["loss"]
+    # Nothing of the head was fitted, so it is still the teacher's.
+    for mine, theirs in zip(
+        student.get_layer("spans_dense").get_weights(),
+        teacher.get_layer("spans_dense").get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_head_of_another_kind_is_no_start(make_text_model: Make) -> None:
+    teacher = teacher_of(make_text_model(2, head="pretraining"))
+    with pytest.raises(UsageError, match="spans_dense is not of shape .*copy_head to false"):
+        copy_head(make_text_model(1), teacher)

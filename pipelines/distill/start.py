@@ -1,4 +1,4 @@
-"""A teacher's embedding as a student's start: copied where both are of one shape, factorised where it is narrower."""
+"""A teacher's embedding and head as a student's start: copied, or factorised where the student's table is narrower."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,9 +8,22 @@ import numpy.typing as npt
 
 from hw_model.errors import UsageError
 from model_zoo.lowering.bert import PROJECTION, WORDS, hidden_layer
-from pipelines.distill.teachers import Teacher, read_layers
+from pipelines.distill.settings import Distillation
+from pipelines.distill.teachers import Teacher, count_blocks, read_layers
 
 Floats = npt.NDArray[np.float32]
+
+
+def start_like(teacher: Teacher, model: Any, settings: Distillation) -> None:
+    """Gives a student what the settings let it begin with.
+
+    Raises:
+        UsageError: as `copy_embedding` and `copy_head`.
+    """
+    if settings.copy_embedding:
+        copy_embedding(model, teacher, swap_gamma_beta=settings.swap_gamma_beta)
+    if settings.copy_head:
+        copy_head(model, teacher)
 
 
 def copy_embedding(model: Any, teacher: Teacher, *, swap_gamma_beta: bool) -> None:
@@ -23,19 +36,18 @@ def copy_embedding(model: Any, teacher: Teacher, *, swap_gamma_beta: bool) -> No
     Raises:
         UsageError: the teacher has other words or another width, or its layers cannot be read.
     """
-    theirs = {layer.name: layer for layer in teacher.model.layers} if teacher.model else {}
+    theirs = _layers_of(teacher)
     mine = {layer.name: layer for layer in read_layers(model, {"": hidden_layer(-1)}).layers}
     factorised = _is_factorisation(mine, theirs)
     for name, layer in mine.items():
         if not layer.weights or (factorised and name in (WORDS, PROJECTION)):
             continue
         twin = theirs.get(name)
-        shapes = {weight.name: tuple(weight.shape) for weight in layer.weights}
         held = {weight.name: weight for weight in twin.weights} if twin else {}
-        if {name: tuple(weight.shape) for name, weight in held.items()} != shapes:
+        if not _are_alike(layer, twin):
             raise UsageError(
                 f"The embedding of teacher {teacher.name} is no copy for the student's: {layer.name} is not of shape "
-                f"{next(iter(shapes.values()))} there; set distillation.copy_embedding to false"
+                f"{tuple(layer.weights[0].shape)} there; set distillation.copy_embedding to false"
             )
         swapped = swap_gamma_beta and type(twin) is not type(layer)
         others = {"gamma": "beta", "beta": "gamma"} if swapped else {}
@@ -43,6 +55,42 @@ def copy_embedding(model: Any, teacher: Teacher, *, swap_gamma_beta: bool) -> No
             weight.assign(held[others.get(weight.name, weight.name)].value)
     if factorised:
         _factorise(mine, theirs)
+
+
+def copy_head(model: Any, teacher: Teacher) -> None:
+    """Gives a student the teacher's layers behind the last block, by their names.
+
+    Raises:
+        UsageError: the teacher's are others, or cannot be read.
+    """
+    theirs = _layers_of(teacher)
+    body = {
+        layer.name
+        for layer in read_layers(model, {"": hidden_layer(count_blocks(model) - 1)}).layers
+    }
+    for layer in model.layers:
+        if layer.name in body or not layer.weights:
+            continue
+        twin = theirs.get(layer.name)
+        if not _are_alike(layer, twin):
+            raise UsageError(
+                f"The head of teacher {teacher.name} is no copy for the student's: {layer.name} is not of shape "
+                f"{tuple(layer.weights[0].shape)} there; set distillation.copy_head to false"
+            )
+        layer.set_weights(twin.get_weights())
+
+
+def _layers_of(teacher: Teacher) -> dict[str, Any]:
+    return {layer.name: layer for layer in teacher.model.layers} if teacher.model else {}
+
+
+def _are_alike(layer: Any, twin: Any) -> bool:
+    """Whether both layers have weights of the same names and shapes."""
+    mine, theirs = (
+        {weight.name: tuple(weight.shape) for weight in each.weights} if each else {}
+        for each in (layer, twin)
+    )
+    return mine == theirs
 
 
 def _is_factorisation(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
