@@ -273,7 +273,8 @@ def test_all_layers_are_learned_at_once_and_the_head_is_the_teachers(
     teacher = make_text_model(2, blocks=2, norm="layer_norm", activation="gelu")
     recipe = text_recipe(
         distillation={"copy_embedding": True, "copy_head": True},
-        stages=[{"name": "layers", "learn": "all_layers", "epochs": 3}],
+        optimizer={"name": "adamw", "learning_rate": 3e-3},
+        stages=[{"name": "layers", "learn": "all_layers", "epochs": 10}],
     )
     result = train(
         student,
