@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hw_model.errors import DataError, SpecError
 from model_zoo import registry
+from model_zoo.archives import unpacked
 from model_zoo.importers import garden, slim, timm
 from model_zoo.importers.published import Layout, Piece, assign, problem, read_pieces
 from model_zoo.importers.sources import Source, open_source
@@ -40,15 +42,16 @@ class Identity:
         return f"{models} ({self.layout})"
 
 
-def identify(path: str | os.PathLike[str]) -> Identity:
+def identify(path: str | os.PathLike[str], *, sha256: str | None = None) -> Identity:
     """What a checkpoint looks like.
 
     Raises:
         DataError: unreadable, or of a layout nobody here knows.
     """
-    source = open_source(path)
-    layout, root = _layout(source)
-    return _identity(source, layout, root)
+    with unpacked(path, sha256=sha256) as place:
+        source = open_source(place)
+        layout, root = _layout(source)
+        return _identity(source, layout, root)
 
 
 def import_checkpoint(
@@ -56,37 +59,40 @@ def import_checkpoint(
     model: Spec | str | None = None,
     *,
     averages: bool = False,
+    sha256: str | None = None,
     check: tuple[Any, Any] | None = None,
 ) -> "ZooModel":
     """The network of a published checkpoint with its weights.
 
-    `path` is a `.safetensors` file with timm's config.json beside it, or a TensorFlow checkpoint: its prefix, one of
-    its files or its folder. `model` is the name of the architecture, which then has the classes of the file and
-    computes what its publisher's network does, or a spec, which is kept as it is; None where the file has the
-    weights of one architecture alone. `averages` takes the moving averages of the weights. `check` is inputs and
-    what the network must answer to them.
+    `path` is a `.safetensors` file with timm's config.json beside it, a TensorFlow checkpoint by its prefix, one of
+    its files or its folder, a tar archive of either, or a URL, which needs its `sha256`. `model` is the name of the
+    architecture, which then has the classes of the file and computes what its publisher's network does, or a spec,
+    which is kept as it is; None where the file has the weights of one architecture alone. `averages` takes the
+    moving averages of the weights. `check` is inputs and what the network must answer to them.
 
     Raises:
         UnknownNameError: no architecture has this name; suggests near ones.
         DataError: unreadable, of another architecture, without averages, or with other answers; says which
             architecture a file looks like and names the first variable that does not fit.
-        EnvironmentFault: the package that reads the format is not installed.
+        EnvironmentFault: the package that reads the format is not installed, or there is no way to a URL.
     """
     from model_zoo.nn.model import ZooModel
 
-    source = open_source(path)
-    layout, root = _layout(source)
-    spec, title = _spec(source, layout, root, model)
-    pieces = list(layout.pieces(spec, source, root))
-    wrong = _wrong(source, layout, pieces, averages=averages)
-    if wrong is not None:
-        looks = _identity(source, layout, root)
-        raise DataError(f"{source.path} looks like {looks}, which is not {title}: {wrong}")
-    weights = read_pieces(source, pieces, averages=averages)
+    with unpacked(path, sha256=sha256) as place:
+        source = open_source(place)
+        layout, root = _layout(source)
+        spec, title = _spec(source, layout, root, model)
+        pieces = list(layout.pieces(spec, source, root))
+        wrong = _wrong(source, layout, pieces, averages=averages)
+        if wrong is not None:
+            looks = _identity(source, layout, root)
+            raise DataError(f"{source.path} looks like {looks}, which is not {title}: {wrong}")
+        weights = read_pieces(source, pieces, averages=averages)
+        preprocessing = layout.preprocessing(spec, source)
     network = ZooModel(
         spec,
-        preprocessing=layout.preprocessing(spec, source),
-        weights_origin=f"checkpoint:{source.path.name}",
+        preprocessing=preprocessing,
+        weights_origin=f"checkpoint:{Path(os.fspath(path)).name}",
         free_length=isinstance(spec, TextSpec) and isinstance(model, str),
         # A single number is the end of a range.
         group_fake_quant=any(() in piece.shapes for piece in pieces),

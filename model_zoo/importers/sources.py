@@ -26,6 +26,7 @@ _PICKLES = (".pth", ".pt", ".bin", ".pkl", ".pickle")
 #: A zip archive, as torch.save writes it, and the first bytes of plain pickles.
 _PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _PARTS = (".index", ".meta")
+_ARRAYS = ".safetensors"
 #: What TensorFlow raises of damaged files beside its own errors.
 _FAULTS = (ValueError, RuntimeError, IndexError)
 
@@ -54,19 +55,19 @@ class Source(Protocol):
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:
-    """The source of a `.safetensors` file, or of a checkpoint by its prefix, one of its files or its folder.
+    """The source of a `.safetensors` file or a checkpoint: by its prefix, one of its files, or a folder it is alone in.
 
     Raises:
         DataError: missing, damaged, or of a format that is not read; pickles are none for safety's sake.
         EnvironmentFault: the package that reads the format is not installed.
     """
-    place = Path(path)
+    place = _only_one(Path(path))
     if place.suffix in _PICKLES or _starts_as_pickle(place):
         raise DataError(
             f"{place} is a pickle, which may run any code when it is read; "
             "convert it with safetensors.torch.save_file and import the .safetensors file"
         )
-    if place.suffix == ".safetensors":
+    if place.suffix == _ARRAYS:
         return ArraySource(place, read_arrays(place))
     prefix = _prefix(place)
     if not Path(f"{prefix}.index").is_file():
@@ -84,14 +85,37 @@ def _starts_as_pickle(place: Path) -> bool:
         return file.read(4).startswith(_PICKLE_STARTS)
 
 
+def files_of(path: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """The files weights at a path are read from: one archive, or all parts of a checkpoint."""
+    place = Path(path)
+    if place.is_file() and place.suffix not in (*_PARTS, _ARRAYS) and ".data-" not in place.name:
+        return (place,)
+    place = _only_one(place)
+    if place.suffix == _ARRAYS:
+        return tuple(each for each in (place, place.with_name("config.json")) if each.is_file())
+    prefix = _prefix(place)
+    return tuple(
+        sorted(
+            each
+            for each in prefix.parent.glob("*")
+            if each.name == f"{prefix.name}.index" or each.name.startswith(f"{prefix.name}.data-")
+        )
+    )
+
+
+def _only_one(place: Path) -> Path:
+    """The only weights in a folder; any other path as it is."""
+    if not place.is_dir():
+        return place
+    found = sorted(each for end in (".index", _ARRAYS) for each in place.rglob(f"*{end}"))
+    if len(found) != 1:
+        held = ", ".join(str(each.relative_to(place)) for each in found[:4]) or "none"
+        raise DataError(f"{place} must hold one checkpoint; name its prefix. Received: {held}")
+    return found[0]
+
+
 def _prefix(place: Path) -> Path:
-    """The prefix of the checkpoint some path means."""
-    if place.is_dir():
-        found = sorted(place.glob("*.index"))
-        if len(found) != 1:
-            held = ", ".join(each.stem for each in found[:4]) or "none"
-            raise DataError(f"{place} must hold one checkpoint; name its prefix. Received: {held}")
-        return found[0].with_suffix("")
+    """The prefix of the checkpoint a path means."""
     if place.suffix in _PARTS:
         return place.with_suffix("")
     name, data, _ = place.name.rpartition(".data-")

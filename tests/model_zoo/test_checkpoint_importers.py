@@ -14,7 +14,7 @@ from hw_model.errors import DataError, UnknownNameError
 from model_zoo import registry
 from model_zoo.create import create_spec
 from model_zoo.importers.checkpoints import LAYOUTS, identify, import_checkpoint
-from model_zoo.importers.sources import ArraySource
+from model_zoo.importers.sources import ArraySource, files_of
 from model_zoo.spec.image import Backbone, ClassifierHead, ImageInput, ModelSpec, Stack, Stem
 from model_zoo.spec.reading import Spec
 from model_zoo.spec.segmentation import BifpnHead, DeepLabHead
@@ -341,10 +341,22 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="prefix of a TensorFlow checkpoint"):
         import_checkpoint(tmp_path / "nothing.h5", classifier())
     (tmp_path / "ckpt-3.index").write_bytes(b"nothing")
-    with pytest.raises(
-        DataError, match="one checkpoint; name its prefix. Received: ckpt-2, ckpt-3"
-    ):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "ckpt-3.index").rename(tmp_path / "deep/model.ckpt.index")
+    held = "one checkpoint; name its prefix. Received: ckpt-2.index, deep/model.ckpt.index"
+    with pytest.raises(DataError, match=held):
         import_checkpoint(tmp_path, classifier())
+
+
+def test_archives_and_folders_are_read_as_what_they_hold(plain: Path, tmp_path: Path) -> None:
+    folder = plain.parent
+    archive = Path(shutil.make_archive(str(tmp_path / "net"), "gztar", folder.parent, folder.name))
+    assert identify(archive).layout == identify(folder).layout == "Model Garden classifier"
+    model = import_checkpoint(archive, classifier())
+    assert model.weights_origin == "checkpoint:net.tar.gz"
+    assert files_of(archive) == (archive,)
+    parts = (plain.with_name("ckpt-7.data-00000-of-00001"), plain.with_name("ckpt-7.index"))
+    assert files_of(plain) == files_of(parts[0]) == files_of(folder) == parts
 
 
 def test_answers_are_compared_with_those_expected(plain: Path) -> None:
