@@ -9,7 +9,11 @@ from pipelines.cli.answer import Answer
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `cluster`."""
-    compress.add_arguments(parser, recipe="cluster", kept="kernels keep as few different weights")
+    compress.add_arguments(
+        parser,
+        recipe="cluster",
+        kept="each output channel of a kernel keeps as few different weights",
+    )
     parser.add_argument(
         "--clusters",
         metavar="N",

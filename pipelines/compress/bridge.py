@@ -47,6 +47,7 @@ def legacy() -> tuple[Any, Any]:
     before = os.environ.get(_VARIABLE)
     try:
         import tensorflow_model_optimization as tfmot
+        import tensorflow_model_optimization.python.core.clustering.keras.experimental.cluster
         import tf_keras
     finally:
         os.environ.pop(_VARIABLE, None)

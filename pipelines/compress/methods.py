@@ -77,7 +77,7 @@ def cluster(
     def clustered(layer: Any) -> Any:
         if layer.kernel.shape.num_elements() <= wanted.clusters:
             return layer
-        return clustering.experimental.cluster_weights(
+        return clustering.experimental.cluster.cluster_weights(
             layer,
             number_of_clusters=wanted.clusters,
             cluster_centroids_init=clustering.CentroidInitialization[wanted.start.upper()],

@@ -46,8 +46,8 @@ def train_rounded(
 ) -> Rounded:
     """The network after a training in which weights and activations are rounded; `model` stays as it is.
 
-    With `keep` its zeros stay zeros, or its kernels keep as few different weights as they have. Ranges of
-    activations start as those of training images.
+    With `keep` its zeros stay zeros, or each output channel of a kernel keeps as few different weights as it has.
+    Ranges of activations start as those of training images.
 
     Raises:
         UsageError: as `course_of`, or what the bridge does not know.
