@@ -66,7 +66,7 @@ wheel: $(STAMP)  ## build dist/*.whl
 	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
 
 BENCHMARKS := startup parity cost_vs_published paper_relations simulator_agreement memory_vs_compiler cost_speed \
-	cost_service learned_cost pruning export_speed training_speed search_overhead nas_bench_macro accuracy segmentation_outputs \
+	cost_service learned_cost pruning export_speed preset_loading training_speed search_overhead nas_bench_macro accuracy segmentation_outputs \
 	text_utilization
 bench: $(STAMP)  ## measure what the READMEs show, on an idle machine, but searches that train and what needs SQuAD; then draw the tables
 	for script in $(BENCHMARKS); do $(BIN)/python benchmarks/$$script.py || exit 1; done

@@ -157,8 +157,9 @@ def _settings(args: argparse.Namespace) -> "ServerSettings":
 
 def default_cache() -> Path:
     """Where costs are kept unless told otherwise."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "edgezoo" / "costs.sqlite3"
+    from model_zoo.fetch import home
+
+    return home() / "costs.sqlite3"
 
 
 def _token(file: str | None) -> str:
