@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hw_model import codec
 from hw_model.errors import DataError, SpecError, UnknownNameError, UsageError
 from hw_model.files import atomic_path, sha256_of, write_text
-from model_zoo.fetch import home
+from model_zoo.fetch import home, shown
 from model_zoo.manifest import (
     Compared,
     FileRecord,
@@ -336,7 +336,7 @@ def record(folder: str | os.PathLike[str], path: str) -> FileRecord:
 def source_of(*paths: str | os.PathLike[str], origin: str | None = None) -> Source:
     """Where weights come from: the files they were read from, and a URL (default: the first file's name)."""
     files = tuple(record(Path(path).parent, Path(path).name) for path in paths)
-    return Source(origin=origin or files[0].path, files=files)
+    return Source(origin=shown(origin) if origin else files[0].path, files=files)
 
 
 def put(folder: str | os.PathLike[str], preset: Preset) -> None:
