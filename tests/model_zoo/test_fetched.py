@@ -24,7 +24,9 @@ def folder(small: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     presets.save_preset(small, root, "ours")
     published = root / "published.bin"
     published.write_bytes(b"theirs")
-    source = presets.source_of(published, origin="https://me:secret@example.org/published.bin?key=1")
+    source = presets.source_of(
+        published, origin="https://me:secret@example.org/published.bin?key=1"
+    )
     presets.save_preset(small, root, "theirs", source=source)
     return root
 
