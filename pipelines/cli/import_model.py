@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="FILE",
-        help="trained .tflite file (float, uint8 or int8), or checkpoint",
+        help="trained .tflite file (float, uint8 or int8), or checkpoint: .safetensors file beside its config.json, "
+        "TensorFlow checkpoint by its prefix or folder, tar archive of either, or its URL",
     )
     parser.add_argument("--out", metavar="DIR", required=True, help="weights folder to write")
     parser.add_argument("--name", metavar="NAME", help="name of the preset (default: the file's)")
@@ -42,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a .tflite file: images or folders of images on which the network's answers are compared with the "
         "file's (default: 8 coloured patterns, or random words)",
     )
+    parser.add_argument(
+        "--averages",
+        action="store_true",
+        help="of a TensorFlow checkpoint: the moving averages of the weights in place of the weights",
+    )
+    parser.add_argument("--sha256", metavar="H", help="of a URL: SHA-256 its file must have")
     parser.add_argument("--licence", metavar="L", help="licence of the weights (default: unknown)")
     add_json(parser)
 
@@ -49,18 +56,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Answer:
     """Reads the weights, checks them where they can be, and writes the preset."""
     name = args.name or Path(args.source).name.partition(".")[0]
-    if is_tflite(args.source):
-        return _import_tflite(args, name)
+    if not is_tflite(args.source):
+        return _import_checkpoint(args, name)
+    if args.averages or args.sha256:
+        raise UsageError("--averages and --sha256 are for checkpoints")
+    return _import_tflite(args, name)
+
+
+def _import_checkpoint(args: argparse.Namespace, name: str) -> Answer:
+    from model_zoo import registry
+    from model_zoo.fetch import fetch, local_path
+    from model_zoo.importers.checkpoints import import_checkpoint
+    from model_zoo.importers.sources import files_of
+    from model_zoo.presets import save_preset, source_of
+
     if args.images:
         raise UsageError("--images is for .tflite files, which run; a checkpoint is only read")
-    from model_zoo.importers.checkpoints import import_checkpoint
-    from model_zoo.presets import save_preset
-
+    named = args.model is None or args.model in registry.entries()
     load_keras()
-    model = import_checkpoint(args.source, args.model)
-    preset = save_preset(model, args.out, name, licence=args.licence)
-    data = {"preset": preset.name, "folder": args.out, "spec_id": preset.spec_id}
-    return Answer(text=f"{preset.name} in {args.out}", data=data)
+    model = import_checkpoint(
+        args.source,
+        args.model if named else spec_of(args.model),
+        averages=args.averages,
+        sha256=args.sha256,
+    )
+    place = local_path(args.source)
+    files = files_of(fetch(args.source, sha256=args.sha256) if place is None else place)
+    source = source_of(*files, origin=args.source if place is None else None)
+    preset = save_preset(model, args.out, name, licence=args.licence, source=source)
+    data = {
+        "preset": preset.name,
+        "folder": args.out,
+        "architecture": model.name,
+        "spec_id": preset.spec_id,
+        "num_classes": model.spec.num_classes,
+        "averages": args.averages,
+    }
+    shown = [
+        ("preset", f"{preset.name} in {args.out}"),
+        ("architecture", f"{model.name}, {preset.param_count:,} parameters"),
+        ("weights", "moving averages" if args.averages else "as the file has them"),
+        *((f"SHA-256 of {each.path}", each.sha256) for each in source.files),
+    ]
+    return Answer(text=facts(shown), data=data)
 
 
 def _import_tflite(args: argparse.Namespace, name: str) -> Answer:
