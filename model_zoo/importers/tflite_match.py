@@ -102,6 +102,8 @@ class _Search:
             for order in orders
         ]
         self.graph = self._found[0]
+        self._sizes = _kernel_sizes(self.graph)
+        # Share of kernels, name, and executed graph.
         self._best: tuple[float, str, Graph] | None = None
 
     def try_all(self, candidates: Iterator[tuple[str, Spec]]) -> Match | None:
@@ -109,7 +111,12 @@ class _Search:
         for name, spec in candidates:
             graph = spec.graph()
             for form, ranged in _forms(spec, graph):
-                expected = essence(to_inference(graph, group_form=form, ranged=ranged))
+                executed = to_inference(graph, group_form=form, ranged=ranged)
+                sizes = _kernel_sizes(executed)
+                self._remember(name, executed, sizes)
+                if sizes != self._sizes:
+                    continue
+                expected = essence(executed)
                 for found in self._found:
                     if _keys(expected) == _keys(found) and not wiring(expected, found):
                         operators, inputs = self._joined(expected, found)
@@ -122,7 +129,6 @@ class _Search:
                             operators=operators,
                             inputs=inputs,
                         )
-                self._remember(name, expected)
         return None
 
     def _joined(
@@ -137,11 +143,10 @@ class _Search:
         inputs = dict(zip(expected.inputs, found.inputs, strict=True))
         return operators, tuple(inputs[index] for index in sorted(inputs))
 
-    def _remember(self, name: str, expected: Graph) -> None:
-        theirs, ours = Counter(_keys(self.graph)), Counter(_keys(expected))
-        share = (theirs & ours).total() / max(theirs.total(), ours.total(), 1)
+    def _remember(self, name: str, executed: Graph, sizes: Counter[int]) -> None:
+        share = (sizes & self._sizes).total() / max(sizes.total(), self._sizes.total(), 1)
         if self._best is None or share > self._best[0]:
-            self._best = (share, name, expected)
+            self._best = (share, name, executed)
 
     def problem(self) -> str:
         """What the file is nearest to, and where it begins to differ."""
@@ -150,7 +155,7 @@ class _Search:
             return f"none reads inputs of the shapes {shapes}"
         share, name, _ = self._best
         return (
-            f"{share:.0%} of its operations are those of {name}, the nearest, from which it first differs in "
+            f"{share:.0%} of its kernels are as large as those of {name}, the nearest, from which it differs in "
             f"{self.nearest_lines()}; name its architecture with --model, such as a spec.json"
         )
 
@@ -158,7 +163,7 @@ class _Search:
         """The first differences to the nearest candidate: `-` is the candidate's, `+` the file's."""
         if self._best is None:
             return "it reads other inputs"
-        expected = self._best[2]
+        expected = essence(self._best[2])
         lines = diff_graphs(expected, self.graph) or wiring(expected, self.graph)
         return "; ".join(line[:_SHOWN_CHARACTERS] for line in lines[:_SHOWN_LINES])
 
@@ -171,6 +176,12 @@ def _forms(spec: Spec, graph: Graph) -> Iterator[tuple[GroupForm, bool]]:
         yield "native", False
     if isinstance(spec, TextSpec):
         yield "split", True
+
+
+def _kernel_sizes(graph: Graph) -> Counter[int]:
+    """How many kernels an executed graph has of each number of weights: most networks are told apart by that."""
+    kinds = (ops.Conv2D, ops.DepthwiseConv2D, ops.Dense)
+    return Counter(graph.params(op)[0].size for op in graph.ops if isinstance(op.type, kinds))
 
 
 def _keys(graph: Graph) -> list[object]:
