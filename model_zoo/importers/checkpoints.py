@@ -84,8 +84,9 @@ def import_checkpoint(
         spec, title = _spec(source, layout, root, model)
         pieces = list(layout.pieces(spec, source, root))
         wrong = _wrong(source, layout, pieces, averages=averages)
-        if wrong is not None:
-            looks = _identity(source, layout, root)
+        looks = _identity(source, layout, root) if wrong or isinstance(model, str) else None
+        if looks is not None and (wrong or model not in looks.models):
+            wrong = wrong or "that would be a part of it"
             raise DataError(f"{source.path} looks like {looks}, which is not {title}: {wrong}")
         weights = read_pieces(source, pieces, averages=averages)
         preprocessing = layout.preprocessing(spec, source)
@@ -140,22 +141,28 @@ def _layout(source: Source) -> tuple[Layout, str]:
 def _identity(source: Source, layout: Layout, root: str) -> Identity:
     kept = source.average(root + layout.mark) is not None
     alone = kept and source.shape(root + layout.mark) is None
-    fitting = [
-        name
-        for name in registry.entries()
-        if _fits(source, layout, root, registry.spec_of(name), averages=alone)
-    ]
-    return Identity(layout=layout.title, models=tuple(fitting), averages=kept)
+    used: dict[str, set[str]] = {}
+    for name in registry.entries():
+        if found := _used(source, layout, root, registry.spec_of(name), averages=alone):
+            used[name] = found
+    # A deeper network holds all variables of a shallower one.
+    whole = [name for name, own in used.items() if not any(own < more for more in used.values())]
+    return Identity(layout=layout.title, models=tuple(whole), averages=kept)
 
 
-def _fits(source: Source, layout: Layout, root: str, spec: Spec, *, averages: bool) -> bool:
+def _used(
+    source: Source, layout: Layout, root: str, spec: Spec, *, averages: bool
+) -> set[str] | None:
+    """The variables a network would take; None where it does not fit."""
     if spec.family not in layout.families:
-        return False
+        return None
     try:
         pieces = list(layout.pieces(_settled(source, layout, root, spec), source, root))
     except SpecError:
-        return False  # Not even with the widths of the file.
-    return _wrong(source, layout, pieces, averages=averages) is None
+        return None  # Not even with the widths of the file.
+    if _wrong(source, layout, pieces, averages=averages) is not None:
+        return None
+    return {name for piece in pieces for name in piece.names}
 
 
 def _spec(source: Source, layout: Layout, root: str, model: Spec | str | None) -> tuple[Spec, str]:

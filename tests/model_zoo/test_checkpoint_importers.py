@@ -3,6 +3,7 @@
 import importlib.util
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -302,6 +303,21 @@ def test_what_does_not_fit_is_named(
     with pytest.raises(DataError, match="layout that is not known: dense/kernel"):
         import_checkpoint(files.write_names(tmp_path / "odd", odd), classifier())
     assert import_checkpoint(plain).name == "small_v2"
+
+
+def test_a_part_of_a_deeper_network_is_not_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = files.values_of(files.garden_mobilebert("encoder"))
+    path = files.write_objects(tmp_path / "ckpt-1", values)
+    deep = mobilebert(SpanHead())
+    register(monkeypatch, "deep_bert", deep)
+    register(monkeypatch, "flat_bert", replace(deep, encoder=replace(deep.encoder, blocks=1)))
+    register(monkeypatch, "thin_bert", replace(deep, encoder=replace(deep.encoder, ffns=1)))
+    assert identify(path).models == ("deep_bert",)
+    for name in ("flat_bert", "thin_bert"):
+        with pytest.raises(DataError, match=f"like deep_bert .* not {name}: .* a part of it"):
+            import_checkpoint(path, name)
 
 
 def test_a_checkpoint_that_fits_nothing_says_so(plain: Path) -> None:
