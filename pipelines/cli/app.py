@@ -26,6 +26,7 @@ VERBS: dict[str, str] = {
     "predict": "what a model sees in your images",
     "answer": "a question about a text, answered by a model or .tflite file",
     "quantize": "int8 .tflite with a certificate",
+    "inspect": "which layers 8 bits hurt most, and what keeping them in more bits brings and costs",
     "import": "weights that others trained, as a preset: a .tflite file or a checkpoint",
     "weights": "where presets lie, whether their files are intact, and fetching more",
     "prune": "a trained network with a share of its weights zero",
@@ -37,7 +38,7 @@ VERBS: dict[str, str] = {
     "doctor": "what this machine has and lacks",
 }
 #: Verbs whose module is not called as they are.
-_MODULES = {"answer": "ask", "import": "import_model"}
+_MODULES = {"answer": "ask", "import": "import_model", "inspect": "inspect_model"}
 INTERRUPTED = 130
 #: Extra of setup.cfg -> top-level modules it brings, to name the remedy when one is missing.
 _EXTRAS = {
@@ -45,6 +46,7 @@ _EXTRAS = {
     "postgresql": ("psycopg",),
     "service": ("grpc", "google", "grpc_health", "grpc_reflection", "prometheus_client"),
     "export": ("ai_edge_litert",),
+    "mixed": ("ai_edge_quantizer",),
     "tfmot": ("tensorflow_model_optimization", "tf_keras"),
     "train": ("keras", "tensorflow", "tensorflow_datasets", "PIL", "h5py", "tensorboard"),
 }

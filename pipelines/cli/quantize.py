@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipelines.data import ImageDataset
     from pipelines.data.text import TextDataset
     from pipelines.export import Certificate, PostProcess
+    from pipelines.export.precision import Policy
 
 #: An output of less signal to noise, in dB, is named: a tenth of its power is wrong.
 FAINT_DB = 10.0
@@ -56,6 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="calibration images or questions (default: up to 100)",
     )
+    parser.add_argument(
+        "--precision",
+        metavar="POLICY.toml",
+        help="layers that keep 16 bits or floating point, as `edgezoo inspect` proposes them (default: 8 bits "
+        "throughout)",
+    )
     texts.add_vocabulary(parser)
     parser.add_argument(
         "--allow-untrained", action="store_true", help="export random weights all the same"
@@ -76,8 +83,9 @@ def run(args: argparse.Namespace) -> Answer:
         raise UsageError(f"--out must end in .tflite. Received: {args.out!r}")
     if args.samples is not None and args.samples < 1:
         raise UsageError(f"--samples must be at least 1. Received: {args.samples}")
+    policy = _policy(args)
     model = load(args.model)
-    dataset, reading = _data_of(args, model)
+    dataset, reading = data_of(args, model)
     if args.output is not None and not args.qat:
         model = model.with_output(args.output)
     untrained = getattr(model, "weights_origin", "") == "random"
@@ -94,10 +102,11 @@ def run(args: argparse.Namespace) -> Answer:
         out,
         target=args.target,
         allow_untrained=args.allow_untrained,
-        evaluate_on=None if args.no_eval or untrained else _test_split(model, dataset, args.model),
+        evaluate_on=None if args.no_eval or untrained else test_split(model, dataset, args.model),
         preprocessing=reading,
         calibration_count=args.samples,
         postprocess=_postprocess(args.postprocess),
+        policy=policy,
     )
     if reading is None:  # a text network's file says itself how it reads
         names = tuple(model.class_names)
@@ -131,7 +140,7 @@ def _aware(args: argparse.Namespace, model: Any, dataset: Any, reading: Any, out
     return aware
 
 
-def _data_of(args: argparse.Namespace, model: Any) -> "tuple[ImageDataset | TextDataset, Any]":
+def data_of(args: argparse.Namespace, model: Any) -> "tuple[ImageDataset | TextDataset, Any]":
     """What to calibrate and to measure on, and how text is read; None of images."""
     from model_zoo.spec.text import TextSpec
 
@@ -148,13 +157,28 @@ def _data_of(args: argparse.Namespace, model: Any) -> "tuple[ImageDataset | Text
     return load_images(args, args.model), None
 
 
+def _policy(args: argparse.Namespace) -> "Policy | None":
+    """The policy of --precision, read before anything that takes time."""
+    from pipelines.export.precision import load_policy
+
+    if args.precision is None:
+        return None
+    if args.qat:
+        raise UsageError("--qat learns 8 bits throughout; leave out one of it and --precision")
+    if args.postprocess:
+        raise UsageError(
+            "--postprocess follows an int8 network; leave out one of it and --precision"
+        )
+    return load_policy(Path(args.precision))
+
+
 def _postprocess(name: str | None) -> "PostProcess | None":
     from pipelines.export import PostProcess
 
     return None if name is None else PostProcess(regular_nms=name == "regular")
 
 
-def _test_split(model: Any, dataset: "ImageDataset | TextDataset", reference: str) -> Any:
+def test_split(model: Any, dataset: "ImageDataset | TextDataset", reference: str) -> Any:
     from pipelines.tasks import TASKS
 
     classes = TASKS[dataset.task].classes_of(model)
@@ -176,8 +200,9 @@ def _text(out: Path, certificate: "Certificate", examples: str) -> str:
         ),
         ("operators", f"{sum(certificate.operators.values())}: {kinds}"),
         ("all int8", _all_int8(certificate)),
+        *_mixture(certificate),
         *_on_host(certificate),
-        ("as predicted", "no spec to compare with" if equal is None else equal),
+        ("as predicted", _uncompared(certificate) if equal is None else equal),
         (
             "calibration",
             f"{certificate.calibration.count} {examples}, {certificate.calibration.distinct} different",
@@ -194,7 +219,8 @@ def _text(out: Path, certificate: "Certificate", examples: str) -> str:
         shown.append(
             (
                 METRIC_WORDS[accuracy.metric],
-                f"float {100 * accuracy.float_value:.2f} %, int8 {100 * accuracy.int8_value:.2f} % "
+                f"float {100 * accuracy.float_value:.2f} %, "
+                f"{'int8' if certificate.mixture is None else 'file'} {100 * accuracy.int8_value:.2f} % "
                 f"on {accuracy.images:,} {examples}",
             )
         )
@@ -217,6 +243,24 @@ def _on_host(certificate: "Certificate") -> list[tuple[str, object]]:
     for item in certificate.on_host:
         kinds.setdefault(item.target, []).append(f"{item.count} {item.operation}")
     return [(f"host of {target}", ", ".join(each)) for target, each in kinds.items()]
+
+
+def _mixture(certificate: "Certificate") -> list[tuple[str, object]]:
+    """What a file of several precisions computes in which, and what it could not be given."""
+    if certificate.mixture is None:
+        return []
+    shown: list[tuple[str, object]] = [
+        (f"in {held.precision}", ", ".join(f"{count} {name}" for name, count in held.operators))
+        for held in certificate.mixture.operators
+    ]
+    if certificate.mixture.unmet:
+        shown.append(("not as asked", ", ".join(certificate.mixture.unmet)))
+    return shown
+
+
+def _uncompared(certificate: "Certificate") -> str:
+    mixed = certificate.mixture is not None
+    return "only files in 8 bits throughout are predicted" if mixed else "no spec to compare with"
 
 
 def _all_int8(certificate: "Certificate") -> object:

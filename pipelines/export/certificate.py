@@ -12,10 +12,11 @@ from hw_model import codec
 from hw_model.errors import DataError, SpecError
 from hw_model.files import sha256_of, write_json
 from pipelines.export.fidelity import TensorSqnr
+from pipelines.export.mixed import Mixture
 from pipelines.export.postprocess import PostProcess
 
 VERSION = 4
-_TOOLS = ("edgezoo", "tensorflow", "keras", "ai-edge-litert", "numpy")
+_TOOLS = ("edgezoo", "tensorflow", "keras", "ai-edge-litert", "ai-edge-quantizer", "numpy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +115,8 @@ class Certificate:
     on_host: tuple[OnHost, ...] = ()
     #: What padding is put below words by, before scores end at the lowest that means anything; None without a mask.
     mask_value: float | None = None
+    #: Of a file in several precisions; None of one in 8 bits throughout.
+    mixture: Mixture | None = None
 
     @property
     def all_int8(self) -> bool:
@@ -122,7 +125,10 @@ class Certificate:
         Words that go in and classes that an argmax names are numbers in themselves: they are int32.
         """
         ports = {port.dtype for port in (*self.inputs, *self.outputs)}
-        return not self.float_operators and ports <= {"int8", "int32"}
+        mixed = self.mixture is not None and {
+            held.precision for held in self.mixture.operators
+        } != {"int8"}
+        return not self.float_operators and not mixed and ports <= {"int8", "int32"}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the certificate as JSON, whole or not at all."""

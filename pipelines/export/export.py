@@ -4,6 +4,8 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,10 @@ from pipelines.export.convert import Converted, Sample, convert, require_tensorf
 from pipelines.export.detector import with_anchors
 from pipelines.export.fidelity import TensorSqnr, measure_sqnr
 from pipelines.export.mask import clipped, clipping_of
+from pipelines.export.mixed import Mixture, Rounding, convert_mixed, prepare
 from pipelines.export.postprocess import PostProcess, append
 from pipelines.export.postprocess import predicted as with_postprocess
+from pipelines.export.precision import Policy
 from pipelines.export.progress import Progress
 from pipelines.export.runner import Port, make_interpreter
 from pipelines.export.samples import default_count, model_samples
@@ -53,11 +57,13 @@ def export_int8(
     preprocessing: Any = None,
     calibration_count: int | None = None,
     postprocess: PostProcess | None = None,
+    policy: Policy | None = None,
     progress: bool = True,
 ) -> cert.Certificate:
     """Writes `model` as an int8 `.tflite` file at `path`, and its certificate beside it.
 
     Post-training quantization: int8 in and out, batch 1, weights per channel, every operator in integers.
+    A `policy` keeps layers in 16 bits or in floating point; inputs and outputs are then as the operators at them.
     A detector's file answers with `box_codes` and `class_logits` and holds its anchors; with `postprocess` it
     answers with `boxes` (top, left, bottom, right as shares of the image), `classes` (from 0), `scores` and
     `count`, all float32, which LiteRT's operator finds on the host behind the int8 network.
@@ -75,10 +81,11 @@ def export_int8(
         evaluate_on: images or questions on which float model and file are compared.
         calibration_count: at most how many samples are used; by default 100, fewer for slow networks.
         postprocess: how a detector's file chooses boxes; without it the file leaves that to its user.
+        policy: which layers keep more than 8 bits; AI Edge Quantizer then rounds, not TensorFlow's converter.
 
     Raises:
-        UsageError: random weights, open input sizes, no preprocessing where one is needed, or post-processing
-            of what is no detector.
+        UsageError: random weights, open input sizes, no preprocessing where one is needed, post-processing
+            of what is no detector or together with a policy, or a policy that names no layer.
         DataError: unfit calibration samples, or operators that stayed in floating point.
         EnvironmentFault: another backend than TensorFlow, a missing package, a full disk.
     """
@@ -97,6 +104,10 @@ def export_int8(
     anchors = _anchors_of(model)
     if postprocess is not None and anchors is None:
         raise UsageError(f"Only a detector's file can post-process. Received: {model.name!r}")
+    if postprocess is not None and policy is not None:
+        raise UsageError(
+            "Post-processing follows an int8 network; leave out one of it and the policy"
+        )
     count = calibration_count or default_count(graph)
     inputs = model_samples(model, samples, count, preprocessing)
     padding = clipping_of(model, inputs)
@@ -105,19 +116,25 @@ def export_int8(
         _GroupForm(model, form),
         clipped(model, padding),
     ):
-        converted = convert(model, inputs, report)
+        mixture: Mixture | None = None
+        if policy is None:
+            converted = convert(model, inputs, report)
+        else:
+            converted, mixture = convert_mixed(model, inputs, policy, report)
         noise = measure_sqnr(converted, inputs[:SQNR_SAMPLES], report)
-    if stayed := float_operators(converted.int8):
+    stayed = float_operators(converted.int8)
+    if stayed and policy is None:
         raise DataError(
             f"{len(stayed)} operators stayed in floating point, nothing was written: {', '.join(stayed[:3])}"
         )
     content = _finished(model, converted.int8, anchors, postprocess, preprocessing)
     with atomic_path(path) as unfinished:  # the file appears when it has passed everything
         unfinished.write_bytes(content)
-        facts = file_facts(
-            unfinished, content, _predicted(graph, form, postprocess, ranged=_is_aware(model))
-        )
+        predicted = _predicted(graph, form, postprocess, ranged=_is_aware(model))
+        # Between precisions stand casts; what is predicted is a file in 8 bits.
+        facts = file_facts(unfinished, content, predicted if policy is None else None)
         facts["on_host"] = _on_host(unfinished, target)
+        facts["float_operators"] = stayed
         seconds = time.perf_counter() - started
         accuracy = _accuracy(model, unfinished, evaluate_on, preprocessing, progress)
     certificate = cert.Certificate(
@@ -135,9 +152,50 @@ def export_int8(
         accuracy=accuracy,
         postprocess=postprocess,
         mask_value=padding.mask_value if padding else None,
+        mixture=mixture,
     )
     certificate.save(cert.certificate_path(path))
     return certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prepared:
+    """A model's float file, the samples it was calibrated on, and what makes a rounded file of it whole."""
+
+    rounding: Rounding
+    samples: list[Sample]
+    finish: Callable[[bytes], bytes]
+
+
+def prepare_rounding(
+    model: Any,
+    samples: Any,
+    *,
+    target: Target | None = None,
+    preprocessing: Any = None,
+    calibration_count: int | None = None,
+    progress: bool = True,
+) -> Prepared:
+    """What `export_int8` begins with, for many files of one model in different precisions; arguments as there."""
+    require_tensorflow()
+    require_trained(model)
+    preprocessing = preprocessing or getattr(model, "preprocessing", None)
+    if isinstance(preprocessing, QuestionPreprocessor | SentencePreprocessor):
+        model = _of_length(model, preprocessing.settings.sequence_length)
+    count = calibration_count or default_count(_graph_of(model))
+    inputs = model_samples(model, samples, count, preprocessing)
+    with (
+        Progress(len(inputs), enabled=progress) as report,
+        _GroupForm(model, target.group_form if target else "split"),
+        clipped(model, clipping_of(model, inputs)),
+    ):
+        rounding = prepare(model, inputs, report)
+    anchors = _anchors_of(model)
+    return Prepared(
+        rounding=rounding,
+        samples=inputs,
+        finish=lambda content: _finished(model, content, anchors, None, preprocessing),
+    )
 
 
 def evaluate_tflite(
