@@ -59,7 +59,7 @@ def legacy() -> tuple[Any, Any]:
 def plainly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """What `function` answers while TensorFlow converts no Python of the layers it calls.
 
-    No layer here needs that, and for a deep network it takes minutes.
+    No layer here needs that, and it takes longer than all the rest of wrapping a network.
     """
     import tensorflow as tf
 

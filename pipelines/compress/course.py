@@ -53,6 +53,9 @@ def course_of(
     """
     require_images(model)
     legacy()
+    import tensorflow as tf
+
+    tf.random.set_seed(seed)  # centroids and dropout are drawn from it
     task = task_of(dataset.train)
     task.check_fit(model, dataset)
     _require_plain(recipe)

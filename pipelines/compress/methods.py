@@ -66,13 +66,10 @@ def cluster(
         UsageError: as `course_of`, or what the bridge does not know.
         EnvironmentFault: another backend than TensorFlow.
     """
-    import tensorflow as tf
-
     recipe, started = _read(recipe), time.monotonic()
     course = course_of(model, dataset, recipe, seed=seed, progress=progress)
     clustering = legacy()[1].clustering.keras
     wanted = recipe.clustering
-    tf.random.set_seed(seed)  # centroids are drawn from it
 
     def clustered(layer: Any) -> Any:
         if layer.kernel.shape.num_elements() <= wanted.clusters:

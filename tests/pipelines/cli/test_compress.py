@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from model_zoo import create_spec, presets
+from model_zoo.spec import Backbone, ClassifierHead, ImageInput, ModelSpec, Stack, Stem
 from pipelines.cli import app, compress
 
 if TYPE_CHECKING:
@@ -19,8 +20,16 @@ def trained(tmp_path: Path) -> Path:
     """A weights folder with a small classifier of digits, as if it had been trained."""
     from tests.pipelines.export.conftest import trained_model
 
-    small = {"num_classes": 10, "input_shape": (8, 8, 1), "width": 0.25, "strides": "fit"}
-    model = trained_model(create_spec("mobilenet_edgetpu_v2_tiny", **small))
+    spec = ModelSpec(
+        family="mobilenet_edgetpu_v2",
+        input=ImageInput(height=8, width=8, channels=1),
+        backbone=Backbone(
+            stem=Stem(kernel=3, filters=16, stride=1),
+            stacks=(Stack(kind="fused", filters=16, expansion=2, stride=2),),
+        ),
+        head=ClassifierHead(num_classes=10, top_filters=32, dropout=0.0),
+    )
+    model = trained_model(spec)
     presets.save_preset(model, tmp_path / "net", "net")
     return tmp_path / "net"
 

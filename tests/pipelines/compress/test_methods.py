@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from hw_model.errors import EdgeZooError, UsageError
-from model_zoo import presets
+from model_zoo import create_spec, presets
 from pipelines.compress.measure import distinct, kernels_of, zero_share
 from pipelines.compress.methods import cluster, prune
-from pipelines.data import ImageDataset
+from pipelines.data import ImageDataset, load_dataset
 from pipelines.export import export_int8
 from pipelines.train.recipe import parse_recipe
+from tests.pipelines.export.conftest import trained_model
 
 EPOCHS = {"batch_size": 16, "epochs": 2, "optimizer": {"name": "adamw", "learning_rate": 1e-3}}
 
@@ -64,6 +65,27 @@ def test_pruning_reaches_its_sparsity_and_everything_keeps_it(
     certificate = export_int8(found.model, data, tmp_path / "s.tflite", progress=False)
     assert certificate.all_int8
     assert int8_zeros(tmp_path / "s.tflite") > zero_share(kernels) - 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "source", "size"),
+    [
+        ("autoseg_edgetpu_xs", "composed_shapes", 64),
+        ("spaghettinet_edgetpu_s", "composed_shapes_boxes", 128),
+    ],
+)
+def test_networks_of_other_tasks_learn_too(name: str, source: str, size: int) -> None:
+    scenes = load_dataset(source, image_size=(size, size))
+    spec = create_spec(
+        name, input_shape=(size, size, 3), width=0.25, num_classes=scenes.num_classes
+    )
+    recipe = parse_recipe(
+        {"batch_size": 4, "steps_per_epoch": 3, "pruning": {"sparsity": 0.5, "end": 1.0}}
+    )
+    found = prune(trained_model(spec), scenes, recipe, progress=False)
+    assert zero_share(kernels_of(found.model)) == pytest.approx(0.5, abs=0.01)
+    assert found.losses[0] > 0
 
 
 @pytest.mark.slow
