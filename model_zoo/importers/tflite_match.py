@@ -74,8 +74,8 @@ def match_file(source: Source, spec: Spec | None = None, *, name: str | None = N
     file = whole.file.source
     if spec is None:
         raise DataError(f"{file} is no network of this zoo: {search.problem()}")
-    like = f"it looks like {found.name}" if found is not None else search.problem()
-    raise DataError(f"{file} does not hold {called}, from which it differs in {differs}; {like}")
+    line = f"{file} does not hold {called}, from which it differs in {differs}"
+    raise DataError(line if found is None else f"{line}; it looks like {found.name}")
 
 
 def _refuse_unknown(whole: Whole) -> None:
