@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import permutations
+from typing import Any
 
 from hw_model.errors import DataError, SpecError, UsageError
 from hw_model.graph import Graph, GroupForm, diff_graphs, ops, to_inference, wiring
@@ -227,7 +228,7 @@ def _images(name: str, spec: ModelSpec, graph: Graph) -> Iterator[tuple[str, Spe
                     spec,
                     input_shape=(height, width, channels),
                     width=factor,
-                    strides=strides,  # type: ignore[arg-type]
+                    strides=strides,
                     backbone=spec.head is None or len(graph.outputs) > 2,
                     **_head_settings(spec, graph),
                 )
@@ -238,7 +239,7 @@ def _images(name: str, spec: ModelSpec, graph: Graph) -> Iterator[tuple[str, Spe
                 yield name if factor == 1.0 else f"{name} at width {factor:g}", changed
 
 
-def _head_settings(spec: ModelSpec, graph: Graph) -> dict[str, object]:
+def _head_settings(spec: ModelSpec, graph: Graph) -> dict[str, Any]:
     """Classes, activation and output a file's graph ends with, as far as a head has such settings."""
     ends = [graph.tensors[index].shape[-1] for index in graph.outputs]
     if isinstance(spec.head, ClassifierHead):

@@ -103,7 +103,7 @@ def layer_steps(
     kept = {n: i for n, i in tensors.items() if _has_step(beside.ports[i])}
     given: dict[str, Any] = {}
 
-    class Given(keras.layers.Layer):  # type: ignore[misc]
+    class Given(keras.layers.Layer):
         """Takes what a layer returns, and passes on what the file holds there."""
 
         def build(self, shape: tuple[int, ...]) -> None:

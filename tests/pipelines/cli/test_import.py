@@ -11,6 +11,7 @@ pytest.importorskip("ai_edge_litert")
 
 from hw_model.files import sha256_of
 from model_zoo import presets
+from model_zoo.spec import text_spec
 
 if TYPE_CHECKING:
     from tests.pipelines.cli.conftest import Run
@@ -132,7 +133,8 @@ def test_a_network_that_answers_questions(run: "Run", answerer: Any) -> None:
     assert max(ran.json["layer_steps"].values()) < 1
     model = presets.load_model("w")
     assert model.preprocessing == presets.load_model(answerer.folder).preprocessing
-    assert model.spec.input.max_length == model.spec.input.sequence_length
+    size = text_spec(model.spec).input
+    assert size.max_length == size.sequence_length
 
 
 @pytest.mark.slow
