@@ -72,7 +72,7 @@ def copy_head(model: Any, teacher: Teacher) -> None:
         if layer.name in body or not layer.weights:
             continue
         twin = theirs.get(layer.name)
-        if not _are_alike(layer, twin):
+        if twin is None or not _are_alike(layer, twin):
             raise UsageError(
                 f"The head of teacher {teacher.name} is no copy for the student's: {layer.name} is not of shape "
                 f"{tuple(layer.weights[0].shape)} there; set distillation.copy_head to false"
@@ -84,7 +84,7 @@ def _layers_of(teacher: Teacher) -> dict[str, Any]:
     return {layer.name: layer for layer in teacher.model.layers} if teacher.model else {}
 
 
-def _are_alike(layer: Any, twin: Any) -> bool:
+def _are_alike(layer: Any, twin: Any | None) -> bool:
     """Whether both layers have weights of the same names and shapes."""
     mine, theirs = (
         {weight.name: tuple(weight.shape) for weight in each.weights} if each else {}
