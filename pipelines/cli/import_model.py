@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> Answer:
         return _import_checkpoint(args, name)
     if args.averages or args.sha256:
         raise UsageError("--averages and --sha256 are for checkpoints")
-    return _import_tflite(args, name)
+    return _import_tflite(args, args.name or Path(args.source).stem)
 
 
 def _import_checkpoint(args: argparse.Namespace, name: str) -> Answer:

@@ -147,6 +147,7 @@ def test_the_published_classifier(run: "Run", shared_dir: Path) -> None:
     assert max(answer["layer_steps"].values()) < STEPS
     (scores,) = answer["agreement"]
     assert scores["agreement_db"] > 10
+    assert presets.get("w").name == path.stem
     own = presets.get("w").preprocessing
     assert own is not None
     assert own.mean == 128
