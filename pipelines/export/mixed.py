@@ -1,7 +1,7 @@
 """Files of several precisions: AI Edge Quantizer rounds a float file operator by operator, as a policy asks.
 
-On the presets that ship it is no better than TensorFlow's converter where everything is int8 (see
-`benchmarks/ptq_backends.py`), so it is used for policies alone: the converter has one precision for a whole file.
+TensorFlow's converter has one precision for a whole file, so this is the back end of policies alone; what both do
+where everything is int8 is compared in `benchmarks/ptq_backends.py`.
 """
 
 import re
