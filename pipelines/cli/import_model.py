@@ -1,6 +1,7 @@
 """`edgezoo import`: weights that others trained, as a preset of this zoo."""
 
 import argparse
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from hw_model.errors import DataError, UsageError
 from pipelines.cli.answer import Answer, facts, table
 from pipelines.cli.frameworks import load_keras
 from pipelines.cli.options import add_json
-from pipelines.cli.references import MODEL_HELP, is_tflite, require_file, spec_of
+from pipelines.cli.references import MODEL_HELP, is_tflite, spec_of
 
 if TYPE_CHECKING:
     from model_zoo.importers.tflite_match import Match
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from model_zoo.text.storage import TextPreprocessor
     from pipelines.data.dataset import Images
     from pipelines.export.agreement import Agreement
+
+#: What is no part of a file's name.
+_ENDINGS = r"\.(tflite|safetensors|index|tar|tgz|gz|tar\.gz)$"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,12 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Answer:
     """Reads the weights, checks them where they can be, and writes the preset."""
-    name = args.name or Path(args.source).name.partition(".")[0]
+    name = args.name or re.sub(_ENDINGS, "", Path(args.source).name)
     if not is_tflite(args.source):
         return _import_checkpoint(args, name)
-    if args.averages or args.sha256:
-        raise UsageError("--averages and --sha256 are for checkpoints")
-    return _import_tflite(args, args.name or Path(args.source).stem)
+    if args.averages:
+        raise UsageError("--averages is for checkpoints")
+    return _import_tflite(args, name)
 
 
 def _import_checkpoint(args: argparse.Namespace, name: str) -> Answer:
@@ -102,11 +106,12 @@ def _import_checkpoint(args: argparse.Namespace, name: str) -> Answer:
 
 
 def _import_tflite(args: argparse.Namespace, name: str) -> Answer:
+    from model_zoo.fetch import fetch, local_path
     from model_zoo.importers.tflite_match import match_file
     from model_zoo.presets import save_preset, source_of
     from pipelines.export.agreement import USUAL_COUNT
 
-    path = require_file(args.source)
+    path = fetch(args.source, sha256=args.sha256)
     images = _images(args.images or [])
     spec = None if args.model is None else spec_of(args.model)
     match = match_file(path, spec, name=args.model)
@@ -115,7 +120,8 @@ def _import_tflite(args: argparse.Namespace, name: str) -> Answer:
     load_keras()
     model = _build(match, path)
     steps, answers = _compare(model, match, path, images)
-    preset = save_preset(model, args.out, name, licence=args.licence, source=source_of(path))
+    source = source_of(path, origin=None if local_path(args.source) else args.source)
+    preset = save_preset(model, args.out, name, licence=args.licence, source=source)
     asked = f"{len(images)} images" if images else f"{USUAL_COUNT} {_usual(match.spec)}"
     worst = max(steps, key=lambda layer: steps[layer])
     data = {

@@ -72,7 +72,7 @@ def test_a_checkpoint_becomes_a_preset(
             "--json",
         )  # fmt: skip
         assert ran.code == 0, ran.err
-        assert (ran.json["preset"], ran.json["averages"]) == ("model", bool(averages))
+        assert (ran.json["preset"], ran.json["averages"]) == ("model.ckpt-9", bool(averages))
         preset = presets.get(out)
         assert preset.source is not None
         assert [each.path for each in preset.source.files] == [
@@ -94,7 +94,8 @@ def test_what_cannot_be_imported_is_one_line(
         ((checkpoint,), 3, "no network of this zoo (slim MobileNetEdgeTPU); name its architecture"),
         ((checkpoint, "--model", spec_file, "--images", "x.png"), 2, "--images is for .tflite"),
         ((tmp_path / "model.pth", "--model", spec_file), 3, "is a pickle"),
-        (("x.tflite", "--averages"), 2, "are for checkpoints"),
+        (("x.tflite", "--averages"), 2, "is for checkpoints"),
+        (("https://example.org/x.tflite",), 2, "only with the SHA-256"),
         (("https://example.org/model.tar.gz",), 2, "only with the SHA-256"),
     ):
         ran = run("import", *words, *out)
