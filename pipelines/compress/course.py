@@ -183,7 +183,9 @@ def _step(twin: Any, variables: list[Any], optimizer: Any, course: Course) -> An
             else:
                 value = loss(targets, outputs)
         gradients = tape.gradient(value, variables)
-        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        # Where clusters are kept, kernels follow their centroids and have no gradient of their own.
+        pairs = zip(gradients, variables, strict=True)
+        optimizer.apply_gradients([pair for pair in pairs if pair[0] is not None])
         return value
 
     return tf.function(step, autograph=False)
