@@ -56,8 +56,10 @@ def create_spec(
         UsageError: an argument of the other kind of network.
         SpecError: a combination no network can have, with its path.
     """
-    spec = registry.spec_of(name) if isinstance(name, str) else name
-    name = name if isinstance(name, str) else spec.family
+    if isinstance(name, ModelSpec | TextSpec):
+        spec, name = name, name.family
+    else:
+        spec = registry.spec_of(name)
     of_images: dict[str, Any] = {
         "input_shape": input_shape,
         "width": width if width != 1.0 else None,

@@ -158,8 +158,10 @@ def _used(
         return None
     try:
         pieces = list(layout.pieces(_settled(source, layout, root, spec), source, root))
-    except SpecError:
-        return None  # Not even with the widths of the file.
+    except (SpecError, DataError):
+        return (
+            None  # Not even with the widths of the file, or with what its publisher does otherwise.
+        )
     if _wrong(source, layout, pieces, averages=averages) is not None:
         return None
     return {name for piece in pieces for name in piece.names}

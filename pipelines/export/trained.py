@@ -10,8 +10,9 @@ from hw_model.errors import UsageError
 def require_trained(model: Any) -> str:
     """Where the weights come from, in words.
 
-    Batch norm statistics decide where there are any, because a training step always moves them; without,
-    the model's own `weights_origin` does, and last whether every bias is still zero.
+    Batch norms decide where there are any, because a training step always moves their statistics, and what a file
+    without norms is read into has biases there; without, the model's own `weights_origin` does, and last whether
+    every bias is still zero.
 
     Raises:
         UsageError: the weights are as initialised.
@@ -29,18 +30,18 @@ def require_trained(model: Any) -> str:
 
 
 def _statistics_moved(model: Any) -> bool | None:
-    """Whether any batch norm has seen data; None for a model without batch norm."""
+    """Whether any batch norm has seen data, or was given its weights; None for a model without batch norm."""
     import keras
 
-    initial = {"moving_mean": 0.0, "moving_variance": 1.0}
-    statistics = [
-        (keras.ops.convert_to_numpy(variable), initial[kind])
-        for variable in model.non_trainable_variables
-        if (kind := variable.path.rpartition("/")[2]) in initial
-    ]
-    if not statistics:
+    initial = {"moving_mean": 0.0, "moving_variance": 1.0, "beta": 0.0}
+    kinds = {variable.path.rpartition("/")[2] for variable in model.non_trainable_variables}
+    if not kinds & set(initial):
         return None
-    return any(bool(np.any(values != start)) for values, start in statistics)
+    return any(
+        bool(np.any(keras.ops.convert_to_numpy(variable) != initial[kind]))
+        for variable in model.variables
+        if (kind := variable.path.rpartition("/")[2]) in initial
+    )
 
 
 def _biases_moved(model: Any) -> bool:

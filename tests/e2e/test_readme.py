@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.e2e
-JOURNEYS = ["Load", "Fine-tune", "Segment", "Re-search", "What it costs, and why"]
+JOURNEYS = ["Load", "Fine-tune", "Import", "Segment", "Re-search", "What it costs, and why"]
 MAX_LINES = 5
 
 
@@ -37,6 +37,7 @@ def test_is_short(journey: str, root: Path) -> None:
     [
         "Load",
         pytest.param("Fine-tune", marks=pytest.mark.slow),
+        pytest.param("Import", marks=pytest.mark.slow),
         pytest.param("Segment", marks=pytest.mark.slow),
         "Re-search",
         "What it costs, and why",

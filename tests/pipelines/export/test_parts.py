@@ -50,6 +50,14 @@ def test_one_training_step_counts_as_trained(model: Any, make_images: Callable[.
     assert require_trained(model) == "trained for a test"
 
 
+def test_biases_read_from_a_file_without_norms_are_weights(model: Any) -> None:
+    imported = _fresh(model.spec, weights_origin="preset:imported")
+    imported.get_layer("stem_bn").beta.assign(
+        np.full(imported.get_layer("stem_bn").beta.shape, 0.5)
+    )
+    assert require_trained(imported) == "preset:imported"
+
+
 def test_without_batch_norm_the_biases_tell() -> None:
     import keras
 
