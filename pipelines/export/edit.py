@@ -22,6 +22,11 @@ class Edit:
     def __init__(self, content: bytes) -> None:
         self._schema = _schema()
         self._model = self._schema.ModelT.InitFromPackedBuf(content, 0)
+        for buffer in self._model.buffers:
+            # Some writers keep constants behind the tables, at an offset; here they come back among them.
+            if buffer.offset > 1:
+                data = content[buffer.offset : buffer.offset + buffer.size]
+                buffer.data, buffer.offset, buffer.size = np.frombuffer(data, np.uint8), 0, 0
         self._graph = self._model.subgraphs[0]
         self._size = len(content)
 

@@ -15,6 +15,7 @@ import numpy as np
 from hw_model.errors import EdgeZooError, EnvironmentFault, UsageError
 from hw_model.io.tflite_file import FileOperator, TFLiteFile, load
 from pipelines.export.convert import Converted, Sample, convert_float
+from pipelines.export.edit import Edit
 from pipelines.export.fidelity import CASTS, feed
 from pipelines.export.precision import PRECISIONS, Policy, Precision
 from pipelines.export.progress import Report
@@ -303,5 +304,6 @@ def convert_mixed(
     """A file in the precisions a policy asks for, and what it holds of each."""
     rounding = prepare(model, samples, report)
     report("quantize", 0)
-    content = rounding.apply(policy, name=model.name)
+    # The quantizer keeps constants of larger files behind the tables, where not every runtime looks for them.
+    content = Edit(rounding.apply(policy, name=model.name)).content()
     return Converted(int8=content, float32=rounding.float32), rounding.mixture(content, policy)

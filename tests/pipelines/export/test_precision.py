@@ -247,3 +247,34 @@ def test_layers_whose_names_end_in_numbers_are_told_apart() -> None:
     file = load(convert_float(model, silent))
     assert [op.code for op in file.operators] == ["CONV_2D"] * 3
     assert layers_of(model, file) == (("conv",), ("conv_1",), ("conv_1_1",))
+
+
+def test_constants_behind_the_tables_come_back_among_them() -> None:
+    import keras
+
+    from pipelines.export.edit import Edit
+    from pipelines.export.runner import make_interpreter
+
+    image = keras.Input((4, 4, 240), name="image")
+    model = keras.Model(image, keras.layers.Conv2D(240, 3, name="conv")(image), name="net")
+    sample = [np.random.default_rng(0).normal(size=(1, 4, 4, 240)).astype(np.float32)]
+    content = prepare(model, [sample], silent).apply(Policy(), name="net")
+    changed = Edit(content).content()
+    assert _external(content)
+    assert not _external(changed)
+    answers = []
+    for each in (content, changed):
+        interpreter = make_interpreter(each)
+        given = interpreter.get_input_details()[0]
+        interpreter.set_tensor(given["index"], np.full(given["shape"], 17, np.int8))
+        interpreter.invoke()
+        answers.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
+    assert np.ptp(answers[0].astype(int)) > 0
+    np.testing.assert_array_equal(*answers)
+
+
+def _external(content: bytes) -> int:
+    """How many constants lie behind the tables of a file."""
+    from ai_edge_litert.schema_py_generated import ModelT
+
+    return sum(buffer.offset > 1 for buffer in ModelT.InitFromPackedBuf(content, 0).buffers)
