@@ -110,7 +110,11 @@ def rankings(name: str) -> Iterator[dict[str, Any]]:
 def main() -> None:
     """Both tables."""
     with tempfile.TemporaryDirectory() as folder:
-        rows = [row for name in PRESETS for row in backends(name, Path(folder))]
+        rows = []
+        for name in PRESETS:
+            for row in backends(name, Path(folder)):
+                rows.append(row)
+                print(row, flush=True)
     save(
         "ptq_backends",
         command=COMMAND,

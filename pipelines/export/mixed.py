@@ -1,7 +1,7 @@
 """Files of several precisions: AI Edge Quantizer rounds a float file operator by operator, as a policy asks.
 
-TensorFlow's converter has one precision for a whole file, so this is the back end of policies alone; what both do
-where everything is int8 is compared in `benchmarks/ptq_backends.py`.
+TensorFlow's converter has one precision for a whole file, so this is the back end of policies alone: where everything
+is int8 its files answer no better (`benchmarks/results/ptq_backends.json`).
 """
 
 import re
