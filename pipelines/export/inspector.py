@@ -94,7 +94,8 @@ class Inspector:
     def ranking(self, *, progress: bool = True) -> tuple[LayerNoise, ...]:
         """Every layer, the one whose noise does most to the outputs first.
 
-        Each layer is rounded alone: what one loses in its own tensor says little of what of it reaches the end.
+        Each layer is rounded alone: what one loses in its own tensor says little of what of it reaches
+        the end (`benchmarks/results/precision_ranking.json`).
         """
         content = self._rounding.apply(Policy(), name="network")
         levels = self._levels(content)
