@@ -94,7 +94,7 @@ def _require_plain(recipe: Recipe) -> None:
     asked = {
         "several stages": len(recipe.plan) > 1,
         "layers to train or to freeze": stage.trainable != "all" or stage.freeze_channels > 0,
-        "a teacher": recipe.distillation is not None or stage.learn == "layers",
+        "a teacher": recipe.distillation is not None or stage.learn != "task",
         "averages of weights": recipe.average.decay > 0,
         "optimizer.l2": recipe.optimizer.l2 > 0,
         "the optimizer lamb": recipe.optimizer.name == "lamb",

@@ -127,6 +127,8 @@ def test_clustering_keeps_the_zeros_of_a_pruned_network(model: Any, data: ImageD
         ({"optimizer": {"name": "lamb"}}, "lamb"),
         ({"optimizer": {"l2": 1e-4}}, "l2"),
         ({"distillation": {}}, "teacher"),
+        ({"stages": [{"learn": "layers"}]}, "teacher"),
+        ({"stages": [{"learn": "all_layers"}]}, "teacher"),
     ],
 )
 def test_recipes_of_more_than_a_plain_training_are_refused(
